@@ -1,1 +1,14 @@
-//! core
+//! The deciding part of Relight: what happened, and what follows.
+//!
+//! Pure: no clock, no socket, no file, no task. Everything that the outside knows enters as a
+//! value, everything that should be done leaves as one. Read in this order:
+//!
+//! 1. [`ids`], [`position`]: the words.
+//! 2. [`files`]: text that a crash can leave behind, read into values.
+//! 3. [`evidence`]: what one agent saw, and what all of them reported.
+//! 4. [`lineage`]: epochs, freezes and permits.
+//! 5. [`ledger`]: the replicated register and the document that it holds.
+//! 6. [`recovery`]: the deciding line.
+
+pub mod ids;
+pub mod ledger;

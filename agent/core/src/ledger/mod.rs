@@ -1,0 +1,1 @@
+//! The ledger: one replicated register, changed by compare-and-set (CASPaxos).
