@@ -10,5 +10,10 @@
 //! 5. [`ledger`]: the replicated register and the document that it holds.
 //! 6. [`recovery`]: the deciding line.
 
+pub mod coordinator;
+pub mod evidence;
 pub mod ids;
 pub mod ledger;
+pub mod lineage;
+pub mod position;
+pub mod recovery;

@@ -1,0 +1,45 @@
+//! May a node join the primary component with the data that it has? (R16)
+//!
+//! Galera compares seqnos only: it serves an incremental transfer to a node of an abandoned branch
+//! and calls it Synced with other rows (facts/galera.md, fact 6). So the lineage is asked first.
+
+use crate::evidence::observation::NodeObservation;
+use crate::ids::Epoch;
+use crate::ledger::document::Document;
+use crate::position::StoredPosition;
+
+/// How a node may join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Admission {
+    /// With its data: what it lacks is sent.
+    Incremental,
+    /// It has no data: all of it is sent, and nothing is lost by that.
+    FullTransfer,
+    /// Its data is not known to be on the lineage. It is kept, and the node does not join (R18).
+    OffLineage,
+    /// Its position has to be found out first.
+    NotKnown,
+}
+
+/// Whether the data of a node is on the lineage, before a join.
+#[must_use]
+pub fn admission(document: &Document, own: &NodeObservation) -> Admission {
+    match own.position {
+        StoredPosition::Unknown => return Admission::NotKnown,
+        StoredPosition::Nothing => return Admission::FullTransfer,
+        StoredPosition::At { .. } => {}
+    }
+    let Some(position) = own.position.usable() else { return Admission::OffLineage };
+    // Data that never entered an epoch was adopted with epoch 0.
+    let entered = own.entered.unwrap_or(Epoch(0));
+    let mut later = document.lineage.iter().filter(|record| record.epoch > entered);
+    let on_later =
+        later.all(|record| record.history == position.history && position.seqno <= record.base);
+    let on_open = document.decision.as_ref().is_none_or(|decision| {
+        decision.epoch <= entered
+            || (decision.history.is_none_or(|history| history == position.history)
+                && position.seqno <= decision.base)
+    });
+    let same_history = document.history().is_none_or(|history| history == position.history);
+    if on_later && on_open && same_history { Admission::Incremental } else { Admission::OffLineage }
+}

@@ -1,0 +1,257 @@
+//! Who may form a primary component, and how: the rules R4 to R7, R9, R10 and R12 over a survey in
+//! which nobody is in a primary component.
+//!
+//! Pure and total. Time is not an input: waiting longer never makes a formation safe.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::hold::Hold;
+use super::successor::{Question, successor_possible};
+use crate::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember};
+use crate::evidence::observation::{NodeObservation, Served};
+use crate::evidence::survey::Survey;
+use crate::ids::{HistoryId, NodeId};
+use crate::ledger::document::Document;
+use crate::lineage::epoch::Lane;
+use crate::position::{Position, StoredPosition};
+
+/// A formation that the evidence allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formation {
+    /// REFORM or COLD.
+    pub lane: Lane,
+    /// Who leads; nothing for REFORM.
+    pub leader: Option<NodeId>,
+    /// Who has to act, and whose freeze it takes to replace the decision (R11).
+    pub holders: BTreeSet<NodeId>,
+    /// The newest primary view that a reporter knew, when there is one.
+    pub view: Option<View>,
+    /// The highest usable position of those whose rows count.
+    pub position: Position,
+}
+
+/// Which formation the evidence allows, or why none.
+///
+/// # Errors
+/// The hold that says what is missing.
+pub fn formation(document: &Document, survey: &Survey) -> Result<Formation, Hold> {
+    let reports: Vec<&NodeObservation> = survey.data_nodes(document).collect();
+    let unheard = survey.unheard(document);
+    weights_are_equal(&reports)?;
+    let newest = newest_view(&reports)?;
+    let strangers =
+        reports.iter().filter_map(|report| report.frontier.view()).any(View::has_strangers);
+    // With every data node of the roster here, and nobody beside them in any view, there is no
+    // outside in which something could have gone on.
+    let complete = unheard.is_empty() && !strangers;
+    if !complete {
+        nobody_outside_went_on(&reports, newest, &unheard)?;
+    }
+    let accountable = accountable(document, &reports, newest, complete);
+    let position = highest_position(&reports, &accountable)?;
+    Ok(reform(document, &reports, newest, position)
+        .unwrap_or_else(|| cold(&reports, &accountable, newest, position)))
+}
+
+/// Every vote must weigh one, and Galera's own quorum rules must be in force (R5).
+fn weights_are_equal(reports: &[&NodeObservation]) -> Result<(), Hold> {
+    let nodes: BTreeSet<NodeId> = reports
+        .iter()
+        .filter(|report| report.weight != Some(1) || report.quorum_ignored != Some(false))
+        .map(|report| report.node)
+        .collect();
+    if nodes.is_empty() { Ok(()) } else { Err(Hold::WeightsUnknown { nodes }) }
+}
+
+/// V*: the newest primary view that a reporter knows.
+fn newest_view<'a>(reports: &[&'a NodeObservation]) -> Result<Option<&'a View>, Hold> {
+    let views = || reports.iter().filter_map(|report| report.frontier.view());
+    let Some(newest) = views().max_by_key(|view| view.stamp) else { return Ok(None) };
+    // One place in the order, two contents: somebody's record is wrong, and nothing says whose.
+    let agrees = |view: &View| {
+        (view.stamp.epoch, view.stamp.seq) != (newest.stamp.epoch, newest.stamp.seq)
+            || view == newest
+    };
+    if views().all(agrees) {
+        return Ok(Some(newest));
+    }
+    let nodes = reports
+        .iter()
+        .filter(|report| {
+            report.frontier.view().is_some_and(|view| {
+                (view.stamp.epoch, view.stamp.seq) == (newest.stamp.epoch, newest.stamp.seq)
+            })
+        })
+        .map(|report| report.node)
+        .collect();
+    Err(Hold::ViewsConflict { nodes })
+}
+
+/// R4 and R5, when somebody has not reported.
+fn nobody_outside_went_on(
+    reports: &[&NodeObservation],
+    newest: Option<&View>,
+    unheard: &BTreeSet<NodeId>,
+) -> Result<(), Hold> {
+    let unclear: BTreeSet<NodeId> = reports
+        .iter()
+        .filter(|report| {
+            matches!(
+                report.frontier,
+                Frontier::Unknown | Frontier::Known { exit: Exit::Unknown, .. }
+            )
+        })
+        .map(|report| report.node)
+        .collect();
+    let Some(newest) = newest else {
+        return Err(Hold::NodesUnheard { missing: unheard.clone() });
+    };
+    let missing: BTreeSet<NodeId> = newest.nodes().filter(|node| unheard.contains(node)).collect();
+    // Going on without a member of the last view is a matter of policy (R12), and none allows it.
+    if !missing.is_empty() {
+        return Err(Hold::NodesUnheard { missing });
+    }
+    if !unclear.is_empty() {
+        return Err(Hold::FrontierUnknown { nodes: unclear, missing: unheard.clone() });
+    }
+    let member = |report: &&NodeObservation| ViewMember::Node(report.node);
+    let reporters: BTreeSet<ViewMember> = reports.iter().map(member).collect();
+    let left = reports.iter().filter(|report| report.frontier.left()).map(member).collect();
+    let strangers = newest.members.iter().filter(|member| !reporters.contains(member)).copied();
+    let outside = unheard.iter().map(|node| ViewMember::Node(*node)).chain(strangers).collect();
+    let question = Question { view: newest.members.clone(), reporters, left, outside };
+    if successor_possible(&question) {
+        return Err(Hold::SuccessorPossible { missing: unheard.clone() });
+    }
+    Ok(())
+}
+
+/// Whose acknowledged rows a formation has to hold: the data members of V*, or everybody when all
+/// are here and no view is known (R12).
+///
+/// A server that was started in the newest epoch and never let clients write has acknowledged
+/// nothing since, and what it had before is below the base of that epoch; a server that was in no
+/// primary view and has no data has never acknowledged anything.
+fn accountable(
+    document: &Document,
+    reports: &[&NodeObservation],
+    newest: Option<&View>,
+    complete: bool,
+) -> BTreeSet<NodeId> {
+    let views_known = reports.iter().all(|report| !matches!(report.frontier, Frontier::Unknown));
+    let in_question = |report: &&&NodeObservation| match newest {
+        Some(view) if views_known || !complete => {
+            view.members.contains(&ViewMember::Node(report.node))
+        }
+        Some(_) | None => true,
+    };
+    let excused = |report: &&&NodeObservation| {
+        let nothing_new = report.served == Served::NotSinceStart
+            && report.entered == Some(document.last_epoch)
+            && document.last_epoch.0 > 0;
+        let never_any =
+            report.frontier == Frontier::Never && report.position == StoredPosition::Nothing;
+        // Data that is usable always counts: it can only help.
+        report.position.usable().is_none() && (nothing_new || never_any)
+    };
+    reports
+        .iter()
+        .filter(in_question)
+        .filter(|report| !excused(report))
+        .map(|report| report.node)
+        .collect()
+}
+
+/// R7 and R12: all whose rows count have a usable position, on one history, and nobody beside
+/// them is further.
+fn highest_position(
+    reports: &[&NodeObservation],
+    accountable: &BTreeSet<NodeId>,
+) -> Result<Position, Hold> {
+    let counted = || reports.iter().filter(|report| accountable.contains(&report.node));
+    let unusable: BTreeSet<NodeId> = counted()
+        .filter(|report| report.position.usable().is_none())
+        .map(|report| report.node)
+        .collect();
+    let has_data =
+        reports.iter().any(|report| matches!(report.position, StoredPosition::At { .. }));
+    let nothing_known = reports.iter().all(|report| report.position == StoredPosition::Nothing);
+    if nothing_known && !has_data {
+        return Err(Hold::NoData);
+    }
+    if !unusable.is_empty() {
+        return Err(Hold::PositionUnusable { nodes: unusable });
+    }
+    let positions: BTreeMap<NodeId, Position> = counted()
+        .filter_map(|report| report.position.usable().map(|position| (report.node, position)))
+        .collect();
+    let histories: BTreeSet<HistoryId> =
+        positions.values().map(|position| position.history).collect();
+    if histories.len() > 1 {
+        return Err(Hold::HistoriesDiverged { histories });
+    }
+    let Some(best) = positions.values().copied().max_by_key(|position| position.seqno) else {
+        return Err(Hold::NoData);
+    };
+    let beside: BTreeSet<NodeId> = reports
+        .iter()
+        .filter(|report| report.position.usable().is_some_and(|position| position > best))
+        .map(|report| report.node)
+        .collect();
+    if beside.is_empty() { Ok(best) } else { Err(Hold::OffLineage { nodes: beside }) }
+}
+
+/// R9: every data member of V* is here, off, with a usable position of one history and with the
+/// view file of V*; and a REFORM of this view has not run into its deadline before.
+fn reform(
+    document: &Document,
+    reports: &[&NodeObservation],
+    newest: Option<&View>,
+    position: Position,
+) -> Option<Formation> {
+    let view = newest?;
+    if view.has_strangers() || document.reform_failed.as_ref() == Some(view) {
+        return None;
+    }
+    let holders: BTreeSet<NodeId> = view.nodes().collect();
+    let ready = |node: &NodeId| {
+        reports.iter().any(|report| {
+            report.node == *node
+                && report.server.is_off()
+                && report.position.usable().is_some_and(|at| at.history == position.history)
+                && matches!(
+                    &report.frontier,
+                    Frontier::Known { view: own, file: ViewFile::Same, .. } if own == view
+                )
+        })
+    };
+    holders.iter().all(ready).then(|| Formation {
+        lane: Lane::Reform,
+        leader: None,
+        holders,
+        view: Some(view.clone()),
+        position,
+    })
+}
+
+/// R10: the most advanced of those whose rows count leads; the lowest identity among equals.
+fn cold(
+    reports: &[&NodeObservation],
+    accountable: &BTreeSet<NodeId>,
+    newest: Option<&View>,
+    position: Position,
+) -> Formation {
+    let leader = reports
+        .iter()
+        .find(|report| {
+            accountable.contains(&report.node) && report.position.usable() == Some(position)
+        })
+        .map(|report| report.node);
+    Formation {
+        lane: Lane::Cold,
+        leader,
+        holders: leader.into_iter().collect(),
+        view: newest.cloned(),
+        position,
+    }
+}

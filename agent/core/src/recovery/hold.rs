@@ -1,0 +1,120 @@
+//! Reasons for doing nothing yet. A hold is not an error: it is a decision with a reason, the
+//! evidence that is missing, and the command that would end it.
+//!
+//! Each variant is a word in `status` (kebab case) and an anchor in `docs/runbooks/reasons.md`.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Epoch, HistoryId, NodeId};
+
+/// Why nothing is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// Nodes whose answer is needed have not given one. Ends when they report.
+    NodesUnheard {
+        /// Who.
+        missing: BTreeSet<NodeId>,
+    },
+    /// A component has members that are not on the roster. Ends when they join.
+    UnmanagedMember {
+        /// How many members nobody on the roster accounts for.
+        strangers: u64,
+    },
+    /// Usable positions lie on more than one history. Ends with a person's choice.
+    HistoriesDiverged {
+        /// Which histories.
+        histories: BTreeSet<HistoryId>,
+    },
+    /// A node that may hold acknowledged rows has no usable position.
+    PositionUnusable {
+        /// Who.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// Nobody has data (R22: "everything empty" is never founded by itself).
+    NoData,
+    /// A later primary component could exist among those who did not report (R5).
+    SuccessorPossible {
+        /// Whose answer would settle it.
+        missing: BTreeSet<NodeId>,
+    },
+    /// A node's last primary view is not known, and not everybody has reported (R4).
+    FrontierUnknown {
+        /// Whose view.
+        nodes: BTreeSet<NodeId>,
+        /// Whose answer would settle it.
+        missing: BTreeSet<NodeId>,
+    },
+    /// Two nodes name different views by one stamp.
+    ViewsConflict {
+        /// Who.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// A server runs, or cannot be proven off, and is in no primary component.
+    ServerRunning {
+        /// Who.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// A decision is open, and those who must act or give way have not answered (R11).
+    HolderSilent {
+        /// Which decision.
+        epoch: Epoch,
+        /// Who.
+        holders: BTreeSet<NodeId>,
+    },
+    /// A person has paused the cluster.
+    Paused,
+    /// Votes are weighted, or quorum rules are switched off, or that is not known (R5).
+    WeightsUnknown {
+        /// Whose configuration.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// Data that is ahead of, or beside, the lineage; it is kept and not started (R18).
+    OffLineage {
+        /// Whose.
+        nodes: BTreeSet<NodeId>,
+    },
+}
+
+impl Hold {
+    /// The word for `status`, and the anchor of the runbook.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NodesUnheard { .. } => "nodes-unheard",
+            Self::UnmanagedMember { .. } => "unmanaged-member",
+            Self::HistoriesDiverged { .. } => "histories-diverged",
+            Self::PositionUnusable { .. } => "position-unusable",
+            Self::NoData => "no-data",
+            Self::SuccessorPossible { .. } => "successor-possible",
+            Self::FrontierUnknown { .. } => "frontier-unknown",
+            Self::ViewsConflict { .. } => "views-conflict",
+            Self::ServerRunning { .. } => "server-running",
+            Self::HolderSilent { .. } => "holder-silent",
+            Self::Paused => "paused",
+            Self::WeightsUnknown { .. } => "weights-unknown",
+            Self::OffLineage { .. } => "off-lineage",
+        }
+    }
+
+    /// The nodes that are waited for.
+    #[must_use]
+    pub fn missing(&self) -> BTreeSet<NodeId> {
+        match self {
+            Self::NodesUnheard { missing }
+            | Self::SuccessorPossible { missing }
+            | Self::FrontierUnknown { missing, .. } => missing.clone(),
+            Self::HolderSilent { holders, .. } => holders.clone(),
+            Self::UnmanagedMember { .. }
+            | Self::HistoriesDiverged { .. }
+            | Self::PositionUnusable { .. }
+            | Self::NoData
+            | Self::ViewsConflict { .. }
+            | Self::ServerRunning { .. }
+            | Self::Paused
+            | Self::WeightsUnknown { .. }
+            | Self::OffLineage { .. } => BTreeSet::new(),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! THE line: names what happened, and what follows from it.
+//!
+//! Pure and total: the same document and survey give the same verdict on every node, so a change
+//! of coordinator cannot change the choice. The coordinator obeys the very verdict that `status`
+//! and `explain` print.
+//!
+//! [`classify`] asks the questions in order of danger; [`judge`] says what follows from each answer.
+
+use std::collections::BTreeSet;
+
+use super::form::{Formation, formation};
+use super::hold::Hold;
+use crate::evidence::observation::{NodeObservation, ServerState};
+use crate::evidence::survey::Survey;
+use crate::ids::{Epoch, NodeId};
+use crate::ledger::document::{Decision, Document, Step};
+
+/// The name of what has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scenario {
+    /// A person has paused the cluster.
+    Paused,
+    /// Relight is not in charge yet: members of the component are not on the roster.
+    Watching {
+        /// How many.
+        strangers: u64,
+        /// Whether the component could be seen whole, and nobody is missing on the roster.
+        complete: bool,
+    },
+    /// A server is in a primary component that is not the one of the ledger.
+    ForeignPrimary {
+        /// Who.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// A decision is open and on its way.
+    Forming {
+        /// Holders that are in the decided component.
+        formed: BTreeSet<NodeId>,
+        /// Members of it that are Synced.
+        synced: BTreeSet<NodeId>,
+    },
+    /// A decision is open and can no longer be carried out: a start was used up.
+    Spent {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The primary component of the ledger serves.
+    Serving {
+        /// Data nodes that are not Synced in it, or unheard.
+        absent: BTreeSet<NodeId>,
+    },
+    /// Servers run without a primary component, and may yet find each other.
+    Parted {
+        /// Who.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// No server is in a primary component.
+    Down,
+}
+
+/// What follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: all is well.
+    Healthy,
+    /// Clients are served, by fewer nodes than there should be. Each node knows what to do.
+    Degraded {
+        /// Who is missing.
+        absent: BTreeSet<NodeId>,
+    },
+    /// Every member of the adopted component is on the roster: take charge of starts.
+    TakeCharge,
+    /// Let time pass: somebody is at work, or Galera may heal by itself.
+    Wait {
+        /// For whom.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// The decided component is proven: record it.
+    RecordFormed,
+    /// Enough members are Synced: open the formation to clients (R14).
+    Open,
+    /// Ask these nodes to freeze for an epoch, and to report (R2).
+    Freeze {
+        /// The epoch.
+        epoch: Epoch,
+        /// Who has not frozen for it yet.
+        nodes: BTreeSet<NodeId>,
+    },
+    /// Everybody who counts is frozen: store this decision (R11).
+    Decide {
+        /// The next epoch.
+        epoch: Epoch,
+        /// What to do.
+        formation: Box<Formation>,
+    },
+    /// Nothing is safe.
+    Hold(Hold),
+}
+
+/// What happened, and what follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What happened.
+    pub scenario: Scenario,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// Judges a survey against the document. `overdue` says that the open decision has run past its
+/// deadline: it starts an attempt to replace it and permits nothing (R9).
+#[must_use]
+pub fn judge(document: &Document, survey: &Survey, overdue: bool) -> Judgement {
+    let scenario = classify(document, survey, overdue);
+    let verdict = match &scenario {
+        Scenario::Paused => Verdict::Hold(Hold::Paused),
+        Scenario::Watching { complete: true, .. } => Verdict::TakeCharge,
+        Scenario::Watching { strangers, complete: false } => {
+            Verdict::Hold(Hold::UnmanagedMember { strangers: *strangers })
+        }
+        Scenario::ForeignPrimary { nodes } => {
+            Verdict::Hold(Hold::OffLineage { nodes: nodes.clone() })
+        }
+        Scenario::Forming { formed, synced } => forming(document, survey, formed, synced),
+        Scenario::Spent { epoch } => replace(document, survey, *epoch),
+        Scenario::Serving { absent } if absent.is_empty() => Verdict::Healthy,
+        Scenario::Serving { absent } => Verdict::Degraded { absent: absent.clone() },
+        Scenario::Parted { nodes } => Verdict::Wait { nodes: nodes.clone() },
+        Scenario::Down => form(document, survey),
+    };
+    Judgement { scenario, verdict }
+}
+
+/// Names what happened: seven questions in order of danger.
+#[must_use]
+pub fn classify(document: &Document, survey: &Survey, overdue: bool) -> Scenario {
+    if document.pause.is_some() {
+        return Scenario::Paused;
+    }
+    if !document.in_charge {
+        return watching(document, survey);
+    }
+    let primary = || survey.data_nodes(document).filter(|report| report.in_primary());
+    let foreign: BTreeSet<NodeId> =
+        primary().filter(|report| !is_ours(document, report)).map(|report| report.node).collect();
+    if !foreign.is_empty() {
+        return Scenario::ForeignPrimary { nodes: foreign };
+    }
+    if let Some(decision) = &document.decision {
+        return open_decision(document, survey, decision, overdue);
+    }
+    if primary().next().is_some() {
+        let synced: BTreeSet<NodeId> =
+            survey.data_nodes(document).filter(|it| it.is_synced()).map(|it| it.node).collect();
+        let absent = document.roster.data_nodes().filter(|node| !synced.contains(node)).collect();
+        return Scenario::Serving { absent };
+    }
+    let merging: BTreeSet<NodeId> = survey
+        .data_nodes(document)
+        .filter(|report| may_merge(report))
+        .map(|report| report.node)
+        .collect();
+    let somebody_is_off = survey.data_nodes(document).any(|report| report.server.is_off());
+    if !merging.is_empty() && !somebody_is_off {
+        return Scenario::Parted { nodes: merging };
+    }
+    Scenario::Down
+}
+
+/// Whether a server in a primary component is in the one that the ledger knows (R13).
+#[must_use]
+pub fn is_ours(document: &Document, report: &NodeObservation) -> bool {
+    let Some(galera) = &report.galera else { return false };
+    let group = document.formation().map(|formation| document.name.group(formation));
+    let config_is_ours =
+        document.roster.members.get(&report.node).is_some_and(|member| member.config_is_ours);
+    let group_fits = match (&group, &galera.group) {
+        (Some(group), Some(seen)) if config_is_ours => group == seen,
+        (Some(_), None) if config_is_ours => false,
+        (Some(_) | None, _) => true,
+    };
+    let history_fits = document.history().is_none_or(|history| galera.history == Some(history));
+    group_fits && history_fits
+}
+
+/// A server that Galera may yet bring back into a primary component by itself.
+fn may_merge(report: &NodeObservation) -> bool {
+    let up = match report.server {
+        ServerState::Running | ServerState::Starting => true,
+        ServerState::Stopping
+        | ServerState::Stopped
+        | ServerState::Failed
+        | ServerState::Hung
+        | ServerState::Unknown => false,
+    };
+    up && !report.lingering
+}
+
+fn watching(document: &Document, survey: &Survey) -> Scenario {
+    let seen = survey
+        .data_nodes(document)
+        .filter(|report| report.in_primary())
+        .filter_map(|report| report.galera.as_ref()?.size)
+        .max();
+    let here = survey.data_nodes(document).filter(|report| report.is_synced()).count();
+    let strangers = seen.unwrap_or(0).saturating_sub(u64::try_from(here).unwrap_or(u64::MAX));
+    let complete = seen.is_some() && strangers == 0 && survey.unheard(document).is_empty();
+    Scenario::Watching { strangers, complete }
+}
+
+fn open_decision(
+    document: &Document,
+    survey: &Survey,
+    decision: &Decision,
+    overdue: bool,
+) -> Scenario {
+    let formed: BTreeSet<NodeId> = survey
+        .data_nodes(document)
+        .filter(|report| report.in_primary())
+        .filter(|report| report.entered == Some(decision.epoch))
+        .map(|report| report.node)
+        .collect();
+    let synced: BTreeSet<NodeId> = survey
+        .data_nodes(document)
+        .filter(|report| report.is_synced() && formed.contains(&report.node))
+        .map(|report| report.node)
+        .collect();
+    if formed.is_empty() && is_spent(survey, decision, overdue) {
+        return Scenario::Spent { epoch: decision.epoch };
+    }
+    Scenario::Forming { formed, synced }
+}
+
+/// A holder has used its start for this decision and is off again, or has frozen for a later
+/// epoch, or the time is up: what was decided cannot, or should not, be waited for.
+fn is_spent(survey: &Survey, decision: &Decision, overdue: bool) -> bool {
+    let gone = |report: &NodeObservation| {
+        let used = report.formed_in == Some(decision.epoch);
+        report.frozen > decision.epoch || (used && report.server.is_off())
+    };
+    let holders = decision.holders.iter().filter_map(|holder| survey.observations.get(holder));
+    overdue || holders.clone().any(gone) || (decision.step == Step::Formed && holders.count() > 0)
+}
+
+fn forming(
+    document: &Document,
+    survey: &Survey,
+    formed: &BTreeSet<NodeId>,
+    synced: &BTreeSet<NodeId>,
+) -> Verdict {
+    let Some(decision) = &document.decision else {
+        return Verdict::Wait { nodes: BTreeSet::new() };
+    };
+    let silent: BTreeSet<NodeId> = decision
+        .holders
+        .iter()
+        .filter(|holder| !survey.observations.contains_key(holder))
+        .copied()
+        .collect();
+    let enough = synced.len() >= usize::try_from(document.settings.open_size).unwrap_or(1);
+    match decision.step {
+        Step::Decided if !formed.is_empty() => Verdict::RecordFormed,
+        Step::Formed if enough => Verdict::Open,
+        Step::Decided | Step::Formed if !silent.is_empty() && formed.is_empty() => {
+            Verdict::Hold(Hold::HolderSilent { epoch: decision.epoch, holders: silent })
+        }
+        Step::Decided | Step::Formed => Verdict::Wait { nodes: decision.holders.clone() },
+    }
+}
+
+/// R11: a decision is replaced only after its holders have themselves frozen for the next epoch.
+fn replace(document: &Document, survey: &Survey, epoch: Epoch) -> Verdict {
+    let holders = document.decision.as_ref().map(|it| it.holders.clone()).unwrap_or_default();
+    let silent: BTreeSet<NodeId> =
+        holders.into_iter().filter(|holder| !survey.observations.contains_key(holder)).collect();
+    if silent.is_empty() {
+        form(document, survey)
+    } else {
+        Verdict::Hold(Hold::HolderSilent { epoch, holders: silent })
+    }
+}
+
+/// What the evidence allows, once everybody who answered is frozen and off (R2).
+///
+/// The evidence is judged first: nobody is frozen, and no server stopped, for an attempt that
+/// would end in a hold.
+fn form(document: &Document, survey: &Survey) -> Verdict {
+    let formation = match formation(document, survey) {
+        Ok(formation) => formation,
+        Err(hold) => return Verdict::Hold(hold),
+    };
+    // A server that cannot be asked and is not proven off cannot be frozen either.
+    let unclear: BTreeSet<NodeId> = survey
+        .data_nodes(document)
+        .filter(|report| matches!(report.server, ServerState::Hung | ServerState::Unknown))
+        .map(|report| report.node)
+        .collect();
+    if !unclear.is_empty() {
+        return Verdict::Hold(Hold::ServerRunning { nodes: unclear });
+    }
+    let next = document.last_epoch.next();
+    let unfrozen = |report: &&NodeObservation| report.frozen < next || !report.server.is_off();
+    let nodes: BTreeSet<NodeId> =
+        survey.data_nodes(document).filter(unfrozen).map(|report| report.node).collect();
+    if nodes.is_empty() {
+        Verdict::Decide { epoch: next, formation: Box::new(formation) }
+    } else {
+        Verdict::Freeze { epoch: next, nodes }
+    }
+}
