@@ -1,9 +1,12 @@
 //! The ledger: one replicated register, changed by compare-and-set (CASPaxos).
 
+pub mod acceptor;
 pub mod ballot;
 pub mod change;
 pub mod document;
 pub mod electorate;
+pub mod proposer;
+pub mod reader;
 pub mod roster;
 pub mod settings;
 pub mod token;
