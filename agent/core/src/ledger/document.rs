@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::electorate::{Electorate, Value};
 use super::roster::Roster;
 use super::settings::Settings;
-use super::token::TokenRecord;
+use super::token::{TokenId, TokenRecord};
 use crate::evidence::frontier::View;
 use crate::ids::{ClusterId, ClusterName, Epoch, Formation, HistoryId, NodeId, Seqno, Term};
 use crate::lineage::epoch::{EpochRecord, Lane};
@@ -124,7 +124,7 @@ pub struct Document {
     /// What the cluster shares.
     pub settings: Settings,
     /// Join tokens, by identity.
-    pub tokens: BTreeMap<[u8; 8], TokenRecord>,
+    pub tokens: BTreeMap<TokenId, TokenRecord>,
 }
 
 impl Value for Document {

@@ -1,0 +1,377 @@
+//! Reads and changes of the ledger: drives the core's readers and proposers over the network.
+//!
+//! No clock is part of the argument: the deadlines here only end attempts. A change without an
+//! answer is neither yes nor no, and is told as [`ChangeError::Unknown`] (R21).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use relight_core::ids::{AcceptorId, Incarnation, NodeId};
+use relight_core::ledger::acceptor::{Reply, Request};
+use relight_core::ledger::ballot::{Ballot, Witnessed};
+use relight_core::ledger::document::{Document, WriteTag};
+use relight_core::ledger::proposer::{CasOutcome, Change, Known, Proposer, Step};
+use relight_core::ledger::reader::{Reader, Reading};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::voter::Voter;
+use crate::api::peers::Peers;
+
+/// How long one attempt may take. A sync to a slow disk takes most of it.
+const ATTEMPT_MAX: Duration = Duration::from_secs(3);
+/// How many attempts one read or change makes.
+const ATTEMPTS: u32 = 6;
+
+/// Why the ledger could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// Fewer than a strict majority of the voters answered.
+    #[error("no quorum: {answered} of {voters} voters answered")]
+    NoQuorum {
+        /// How many answered.
+        answered: usize,
+        /// How many there are.
+        voters: usize,
+    },
+    /// The voters that answered hold nothing.
+    #[error("the voters that answered hold no document")]
+    Unfounded,
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError<E> {
+    /// The present document does not allow it.
+    #[error(transparent)]
+    Refused(E),
+    /// The ledger could not be reached, and nothing has happened.
+    #[error("the ledger cannot be changed")]
+    Unreachable(#[source] LedgerError),
+    /// It was sent and not answered: neither yes nor no (R21).
+    #[error("the change of the ledger was sent and not answered")]
+    Unknown,
+}
+
+/// This node's access to the ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    me: NodeId,
+    life: Incarnation,
+    voter: Arc<Voter>,
+    peers: Arc<Peers>,
+    known: Mutex<Knowledge>,
+    newest: watch::Sender<Arc<Document>>,
+}
+
+#[derive(Debug)]
+struct Knowledge {
+    known: Known,
+    highest: Ballot,
+    writes: u64,
+}
+
+impl Ledger {
+    /// Access that begins with a document which may be old.
+    #[must_use]
+    pub fn new(
+        (me, life): (NodeId, Incarnation),
+        voter: Arc<Voter>,
+        peers: Arc<Peers>,
+        document: Document,
+    ) -> Self {
+        let known = Known {
+            cluster: document.cluster,
+            electorate: document.roster.electorate.clone(),
+            chosen: None,
+            witnessed: Witnessed::default(),
+        };
+        let highest = Ballot::FOUNDING;
+        let known = Mutex::new(Knowledge { known, highest, writes: 0 });
+        let newest = watch::Sender::new(Arc::new(document));
+        Self { me, life, voter, peers, known, newest }
+    }
+
+    /// The newest document that this node has seen chosen; it may be old.
+    #[must_use]
+    pub fn cached(&self) -> Arc<Document> {
+        self.newest.borrow().clone()
+    }
+
+    /// Tells of each newer document.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<Document>> {
+        self.newest.subscribe()
+    }
+
+    fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A ballot above everything seen, used by nobody else and never again.
+    fn draw(&self, above: Option<Ballot>) -> (Ballot, Known) {
+        let mut knowledge = self.knowledge();
+        let highest = knowledge.highest.max(above.unwrap_or(Ballot::FOUNDING));
+        knowledge.highest = Ballot::above(highest, self.me, self.life);
+        (knowledge.highest, knowledge.known.clone())
+    }
+
+    fn learn(&self, known: &Known) {
+        let mut knowledge = self.knowledge();
+        if known.electorate.version >= knowledge.known.electorate.version {
+            knowledge.known.electorate = known.electorate.clone();
+        }
+        knowledge.known.chosen = knowledge.known.chosen.max(known.chosen);
+        knowledge.known.witnessed = known.witnessed.clone();
+    }
+
+    fn publish(&self, document: &Document) {
+        self.newest.send_if_modified(|newest| {
+            let newer = document.version > newest.version;
+            if newer {
+                *newest = Arc::new(document.clone());
+            }
+            newer
+        });
+        self.peers.set_roster(&document.roster);
+    }
+
+    /// Which node keeps each acceptor record, as far as the newest known roster tells.
+    fn keepers(&self) -> BTreeMap<AcceptorId, NodeId> {
+        let members = &self.cached().roster.members;
+        members.iter().map(|(node, member)| (member.acceptor, *node)).collect()
+    }
+
+    /// The document that a quorum holds now: a linearizable read.
+    ///
+    /// # Errors
+    /// When fewer than a quorum answer.
+    pub async fn read(&self) -> Result<Arc<Document>, LedgerError> {
+        let (tag, known) = self.draw(None);
+        let mut reader = Reader::new(tag, known);
+        let mut talk = Talk::new(self);
+        talk.send(reader.start());
+        while let Some(reply) = talk.next().await {
+            match reader.on_reply(reply) {
+                Reading::Wait => {}
+                Reading::Send(requests) => talk.send(requests),
+                Reading::Chosen(vote) => {
+                    self.learn(reader.known());
+                    self.publish(&vote.value);
+                    return Ok(self.newest_of(vote.value));
+                }
+                Reading::Contended => break,
+                Reading::RolledBack(rolled_back) => {
+                    tracing::warn!(%rolled_back, "an acceptor shows an older record");
+                }
+            }
+        }
+        if talk.answered == 0 {
+            return Err(self.no_quorum(talk.answered));
+        }
+        // Somebody is at work on it, or a minority holds more: a full round settles that.
+        match self.change_inner(|_| Ok::<_, std::convert::Infallible>(None)).await {
+            Ok(document) => Ok(document),
+            Err(ChangeError::Unreachable(error)) => Err(error),
+            Err(ChangeError::Unknown) => Err(self.no_quorum(talk.answered)),
+            Err(ChangeError::Refused(never)) => match never {},
+        }
+    }
+
+    fn newest_of(&self, document: Document) -> Arc<Document> {
+        let cached = self.cached();
+        if cached.version == document.version { cached } else { Arc::new(document) }
+    }
+
+    fn no_quorum(&self, answered: usize) -> LedgerError {
+        LedgerError::NoQuorum { answered, voters: self.knowledge().known.electorate.voters.len() }
+    }
+
+    /// Changes the document by compare-and-set; `change` runs on what a quorum holds, and perhaps
+    /// more than once.
+    ///
+    /// # Errors
+    /// When the change is refused by the present document, cannot be made, or got no answer.
+    pub async fn change<E>(
+        &self,
+        change: impl Fn(&Document) -> Result<Document, E> + Send + Sync,
+    ) -> Result<Arc<Document>, ChangeError<E>> {
+        self.change_inner(|document| change(document).map(Some)).await
+    }
+
+    async fn change_inner<E>(
+        &self,
+        change: impl Fn(&Document) -> Result<Option<Document>, E> + Send + Sync,
+    ) -> Result<Arc<Document>, ChangeError<E>> {
+        let mut above = None;
+        let mut last = LedgerError::NoQuorum { answered: 0, voters: 0 };
+        for attempt in 0..ATTEMPTS {
+            match self.attempt(above, &change).await? {
+                Attempt::Done(document) => return Ok(document),
+                Attempt::Again(ballot) => above = above.max(ballot),
+                Attempt::NoQuorum { answered } => last = self.no_quorum(answered),
+                Attempt::Unfounded => return Err(ChangeError::Unreachable(LedgerError::Unfounded)),
+            }
+            if let (LedgerError::NoQuorum { answered: 0 | 1, .. }, 1..) = (&last, attempt) {
+                break;
+            }
+            // Duels end because each node waits differently long.
+            let spread = u64::from(self.me.0.0.last().copied().unwrap_or(0) % 16);
+            sleep(Duration::from_millis(5 + spread * 3 * u64::from(attempt + 1))).await;
+        }
+        Err(ChangeError::Unreachable(last))
+    }
+
+    async fn attempt<E>(
+        &self,
+        above: Option<Ballot>,
+        change: &(impl Fn(&Document) -> Result<Option<Document>, E> + Send + Sync),
+    ) -> Result<Attempt, ChangeError<E>> {
+        let (ballot, known) = self.draw(above);
+        let mut proposer = Proposer::new(ballot, known);
+        let mut talk = Talk::new(self);
+        talk.send(proposer.start());
+        while let Some(reply) = talk.next().await {
+            let mut step = proposer.on_reply(reply);
+            if let Step::Decide { current, .. } = &step {
+                let wanted = match change(current).map_err(ChangeError::Refused)? {
+                    Some(next) => Change::Replace(self.stamp(current, next)),
+                    None => Change::Keep,
+                };
+                step = match proposer.propose(wanted) {
+                    Ok(step) => step,
+                    Err(error) => {
+                        // Not known to be chosen yet: settle what is there, then try again.
+                        tracing::debug!(%error, "the proposal waits for what is there");
+                        match proposer.propose(Change::Keep) {
+                            Ok(step) => step,
+                            Err(_) => return Ok(Attempt::Again(Some(ballot))),
+                        }
+                    }
+                };
+            }
+            match step {
+                Step::Wait | Step::Decide { .. } => {}
+                Step::Send(requests) => talk.send(requests),
+                Step::Chosen(vote) => {
+                    self.learn(proposer.known());
+                    self.publish(&vote.value);
+                    return Ok(match proposer.outcome() {
+                        CasOutcome::Applied(document) => Attempt::Done(self.newest_of(document)),
+                        CasOutcome::Conflict(document) => self.kept(document, change)?,
+                        CasOutcome::NotProposed | CasOutcome::Unknown => Attempt::Again(None),
+                    });
+                }
+                Step::Retry { above, electorate } => {
+                    let known = Known { electorate, ..proposer.known().clone() };
+                    self.learn(&known);
+                    return Self::unless_sent(&proposer, Attempt::Again(Some(above)));
+                }
+                Step::Refused(refusals) => {
+                    tracing::debug!(?refusals, "the voters refuse");
+                    return Self::unless_sent(&proposer, Attempt::NoQuorum { answered: 0 });
+                }
+                Step::Unfounded => return Ok(Attempt::Unfounded),
+                Step::RolledBack(rolled_back) => {
+                    tracing::warn!(%rolled_back, "an acceptor shows an older record");
+                }
+            }
+        }
+        Self::unless_sent(&proposer, Attempt::NoQuorum { answered: talk.answered })
+    }
+
+    /// A value was kept: that was the wish of a read, and a reason to go again for a change.
+    fn kept<E>(
+        &self,
+        document: Document,
+        change: &(impl Fn(&Document) -> Result<Option<Document>, E> + Send + Sync),
+    ) -> Result<Attempt, ChangeError<E>> {
+        Ok(match change(&document).map_err(ChangeError::Refused)? {
+            None => Attempt::Done(self.newest_of(document)),
+            Some(_) => Attempt::Again(None),
+        })
+    }
+
+    /// What was sent and not answered must be told, because nothing follows from it (R21).
+    fn unless_sent<E>(
+        proposer: &Proposer<Document>,
+        attempt: Attempt,
+    ) -> Result<Attempt, ChangeError<E>> {
+        match proposer.outcome() {
+            CasOutcome::Unknown => Err(ChangeError::Unknown),
+            CasOutcome::Applied(_) | CasOutcome::Conflict(_) | CasOutcome::NotProposed => {
+                Ok(attempt)
+            }
+        }
+    }
+
+    /// Every value that is proposed differs from every other (R21).
+    fn stamp(&self, current: &Document, next: Document) -> Document {
+        let mut knowledge = self.knowledge();
+        knowledge.writes = knowledge.writes.saturating_add(1);
+        let number = (self.life.0 << 24).saturating_add(knowledge.writes);
+        let written_by = WriteTag { node: self.me, number };
+        Document { version: current.version.saturating_add(1), written_by, ..next }
+    }
+}
+
+#[derive(Debug)]
+enum Attempt {
+    Done(Arc<Document>),
+    Again(Option<Ballot>),
+    NoQuorum { answered: usize },
+    Unfounded,
+}
+
+/// Requests that are under way, and their replies as they come.
+struct Talk<'a> {
+    ledger: &'a Ledger,
+    keepers: BTreeMap<AcceptorId, NodeId>,
+    under_way: JoinSet<Option<Reply<Document>>>,
+    deadline: Instant,
+    answered: usize,
+}
+
+impl<'a> Talk<'a> {
+    fn new(ledger: &'a Ledger) -> Self {
+        Self {
+            ledger,
+            keepers: ledger.keepers(),
+            under_way: JoinSet::new(),
+            deadline: Instant::now() + ATTEMPT_MAX,
+            answered: 0,
+        }
+    }
+
+    fn send(&mut self, requests: Vec<Request<Document>>) {
+        for request in requests {
+            let own = self.ledger.voter.id() == Some(request.to)
+                || self.keepers.get(&request.to) == Some(&self.ledger.me);
+            if own {
+                let voter = self.ledger.voter.clone();
+                self.under_way.spawn(async move {
+                    tokio::task::spawn_blocking(move || voter.answer(request)).await.ok().flatten()
+                });
+            } else if let Some(node) = self.keepers.get(&request.to).copied() {
+                let peers = self.ledger.peers.clone();
+                self.under_way.spawn(async move { peers.ask_voter(node, request).await.ok() });
+            }
+        }
+    }
+
+    /// The next reply, or nothing when no more will come before the deadline.
+    async fn next(&mut self) -> Option<Reply<Document>> {
+        loop {
+            match timeout_at(self.deadline, self.under_way.join_next()).await {
+                Ok(Some(Ok(Some(reply)))) => {
+                    self.answered += 1;
+                    return Some(reply);
+                }
+                Ok(Some(Ok(None) | Err(_))) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+}
