@@ -8,10 +8,11 @@
 //! 3. [`evidence`]: what one agent saw, and what all of them reported.
 //! 4. [`lineage`]: epochs, freezes and permits.
 //! 5. [`ledger`]: the replicated register and the document that it holds.
-//! 6. [`recovery`]: the deciding line.
+//! 6. [`recovery`]: the deciding line; [`coordinator`]: who acts on it.
 
 pub mod coordinator;
 pub mod evidence;
+pub mod files;
 pub mod ids;
 pub mod ledger;
 pub mod lineage;
