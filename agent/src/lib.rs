@@ -1,3 +1,9 @@
-//! shell
+//! The shell of Relight: sockets, disks, the server and systemd, around the deciding core.
+//!
+//! `observe` reads and never writes, `act` writes and never decides; they meet only in
+//! `daemon::round`. Translation between the core and the wire is in `api::wire` alone.
+
 pub mod codec;
+pub mod gossip;
+pub mod identity;
 pub mod store;
