@@ -169,6 +169,18 @@ impl Document {
         Ok(Self { lineage, decision: None, reform_failed: None, ..self.clone() })
     }
 
+    /// Closes an attempt that came to no decision: its freezes end here (R2).
+    ///
+    /// # Errors
+    /// When the term is over, or a decision is open.
+    pub fn close(&self, term: Term, epoch: Epoch) -> Result<Self, ChangeRefused> {
+        self.in_term(term)?;
+        match &self.decision {
+            Some(decision) => Err(ChangeRefused::HoldersNotFrozen { epoch: decision.epoch }),
+            None => Ok(Self { last_epoch: self.last_epoch.max(epoch), ..self.clone() }),
+        }
+    }
+
     /// Takes charge of an adopted cluster: from here on every start asks the gate. What runs
     /// becomes epoch 0 of the lineage.
     ///

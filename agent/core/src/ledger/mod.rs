@@ -3,6 +3,7 @@
 pub mod acceptor;
 pub mod ballot;
 pub mod change;
+pub mod change_roster;
 pub mod document;
 pub mod electorate;
 pub mod proposer;

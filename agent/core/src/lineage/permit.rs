@@ -94,6 +94,9 @@ pub struct Standing {
     /// The newest epoch on whose lineage this data is known to be: it was checked when the permit
     /// was granted, and what came later came from that epoch's component (R16).
     pub entered: Option<Epoch>,
+    /// Proven: no client was let in since the last start that used a permit. Only where the
+    /// configuration is ours, because only then a start is `read_only` (R14).
+    pub closed_since_start: bool,
 }
 
 /// What is asked for when a permit is granted.
@@ -162,10 +165,17 @@ impl Standing {
         let permit = self.permit.as_mut().ok_or(Refusal::NoPermit)?;
         permit.used = true;
         self.entered = self.entered.max(Some(permit.epoch));
+        self.closed_since_start = permit.formation.is_some();
         if permit.mode != Mode::Join {
             self.formed_in = Some(permit.epoch);
         }
         Ok(permit.clone())
+    }
+
+    /// Clients are about to be let in. The caller makes the record durable before it lifts
+    /// `read_only` (R14).
+    pub fn let_clients_in(&mut self) {
+        self.closed_since_start = false;
     }
 
     /// Takes an unused permit back.

@@ -79,6 +79,12 @@ pub enum Verdict {
     RecordFormed,
     /// Enough members are Synced: open the formation to clients (R14).
     Open,
+    /// Nodes are frozen for an attempt that is not needed any more: close it, so that they may
+    /// join (R2).
+    Close {
+        /// The epoch of the attempt.
+        epoch: Epoch,
+    },
     /// Ask these nodes to freeze for an epoch, and to report (R2).
     Freeze {
         /// The epoch.
@@ -122,8 +128,7 @@ pub fn judge(document: &Document, survey: &Survey, overdue: bool) -> Judgement {
         }
         Scenario::Forming { formed, synced } => forming(document, survey, formed, synced),
         Scenario::Spent { epoch } => replace(document, survey, *epoch),
-        Scenario::Serving { absent } if absent.is_empty() => Verdict::Healthy,
-        Scenario::Serving { absent } => Verdict::Degraded { absent: absent.clone() },
+        Scenario::Serving { absent } => serving(document, survey, absent),
         Scenario::Parted { nodes } => Verdict::Wait { nodes: nodes.clone() },
         Scenario::Down => form(document, survey),
     };
@@ -239,6 +244,15 @@ fn is_spent(survey: &Survey, decision: &Decision, overdue: bool) -> bool {
     };
     let holders = decision.holders.iter().filter_map(|holder| survey.observations.get(holder));
     overdue || holders.clone().any(gone) || (decision.step == Step::Formed && holders.count() > 0)
+}
+
+fn serving(document: &Document, survey: &Survey, absent: &BTreeSet<NodeId>) -> Verdict {
+    let frozen = survey.data_nodes(document).map(|report| report.frozen).max();
+    match frozen {
+        Some(epoch) if epoch > document.last_epoch => Verdict::Close { epoch },
+        Some(_) | None if absent.is_empty() => Verdict::Healthy,
+        Some(_) | None => Verdict::Degraded { absent: absent.clone() },
+    }
 }
 
 fn forming(

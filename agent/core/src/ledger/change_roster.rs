@@ -1,0 +1,209 @@
+//! Changes of the roster: a node comes, votes, is readmitted, or goes.
+//!
+//! A node is first put on the roster without a vote. It gets its vote in a change of its own, when
+//! its agent answers, because a new voter counts for the quorum that has to accept it.
+
+use super::document::Document;
+use super::electorate::{IllegalChange, RosterChange, VOTERS_MAX};
+use super::roster::Member;
+use super::token::{TokenId, TokenRecord, TokenRefusal, judge};
+use crate::ids::{AcceptorId, NodeId};
+
+/// Why the roster was not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RosterRefused {
+    /// Another node has the name.
+    #[error("the name `{name}` is on the roster already")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// Another node has the address.
+    #[error("the address {address} is on the roster already, as `{name}`")]
+    AddressTaken {
+        /// The address.
+        address: core::net::IpAddr,
+        /// Whose it is.
+        name: String,
+    },
+    /// The token does not open the door.
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
+    /// The roster has no such node.
+    #[error("no node of the roster is called `{name}`")]
+    NoSuchNode {
+        /// The name, or the identity.
+        name: String,
+    },
+    /// The rules of the electorate forbid it.
+    #[error(transparent)]
+    Electorate(#[from] IllegalChange),
+    /// The last node cannot be taken out: that would be the end of the cluster.
+    #[error("`{name}` is the last node of the cluster")]
+    LastNode {
+        /// Its name.
+        name: String,
+    },
+    /// A decision is open, and this node may have to act in it.
+    #[error("a formation is being carried out")]
+    DecisionOpen,
+}
+
+impl RosterRefused {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NameTaken { name } => format!(
+                "choose another with --name, or take the old node out with \
+                 `agentctl remove {name}` if it is gone for good"
+            ),
+            Self::AddressTaken { name, .. } => format!(
+                "choose another with --address, or take the old node out with \
+                 `agentctl remove {name}` if it is gone for good"
+            ),
+            Self::Token(refusal) => refusal.hint().to_owned(),
+            Self::NoSuchNode { .. } => "`agentctl status` lists the nodes".to_owned(),
+            Self::Electorate(illegal) => illegal.hint().to_owned(),
+            Self::LastNode { .. } => {
+                "purge the package on this node to end the cluster; the data stays".to_owned()
+            }
+            Self::DecisionOpen => "wait until `agentctl status` shows it finished".to_owned(),
+        }
+    }
+}
+
+/// A token as somebody presents it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PresentedToken {
+    /// Which one.
+    pub id: TokenId,
+    /// SHA-256 of the secret that came with it.
+    pub secret_hash: [u8; 32],
+    /// The judging node's clock, milliseconds since 1970.
+    pub now_unix_ms: u64,
+}
+
+impl Document {
+    /// Puts a node on the roster, without a vote, and spends one use of its token. A node that is
+    /// there already with the same identity, name and address gets the same answer again.
+    ///
+    /// # Errors
+    /// When the token, the name or the address does not fit.
+    pub fn admit(
+        &self,
+        node: NodeId,
+        member: Member,
+        token: PresentedToken,
+    ) -> Result<Self, RosterRefused> {
+        let again = self.roster.members.get(&node).is_some_and(|present| {
+            present.name == member.name && present.address == member.address
+        });
+        if again {
+            return Ok(self.clone());
+        }
+        let record = self.tokens.get(&token.id);
+        judge(record, &token.secret_hash, token.now_unix_ms)?;
+        for (other, present) in &self.roster.members {
+            if present.name == member.name && *other != node {
+                return Err(RosterRefused::NameTaken { name: member.name.to_string() });
+            }
+            if present.address == member.address && *other != node {
+                let name = present.name.to_string();
+                return Err(RosterRefused::AddressTaken { address: member.address, name });
+            }
+        }
+        if self.roster.members.len() >= VOTERS_MAX {
+            let count = self.roster.members.len() + 1;
+            return Err(RosterRefused::Electorate(IllegalChange::WrongSize { count }));
+        }
+        let mut next = self.clone();
+        if let Some(record) = record.map(TokenRecord::spent) {
+            next.tokens.insert(token.id, record);
+        }
+        next.roster.members.insert(node, member);
+        Ok(next)
+    }
+
+    /// Gives a node of the roster its vote.
+    ///
+    /// # Errors
+    /// When it is not on the roster, or another change is under way.
+    pub fn enfranchise(&self, node: NodeId) -> Result<Self, RosterRefused> {
+        let Some(member) = self.roster.members.get(&node) else {
+            return Err(RosterRefused::NoSuchNode { name: node.to_string() });
+        };
+        let change = RosterChange::Add(member.acceptor);
+        let mut next = self.clone();
+        next.roster.electorate = self.roster.electorate.begin(change)?;
+        Ok(next)
+    }
+
+    /// Ends the change of voters that is under way.
+    #[must_use]
+    pub fn settle(&self) -> Self {
+        let mut next = self.clone();
+        next.roster.electorate = self.roster.electorate.settled();
+        next
+    }
+
+    /// Gives a node whose acceptor record is lost a vote under a fresh acceptor (R19).
+    ///
+    /// # Errors
+    /// When it is not on the roster, or another change is under way.
+    pub fn readmit(&self, node: NodeId, fresh: AcceptorId) -> Result<Self, RosterRefused> {
+        let Some(member) = self.roster.members.get(&node) else {
+            return Err(RosterRefused::NoSuchNode { name: node.to_string() });
+        };
+        let change = RosterChange::Replace { lost: member.acceptor, fresh };
+        let mut next = self.clone();
+        next.roster.electorate = self.roster.electorate.begin(change)?;
+        if let Some(member) = next.roster.members.get_mut(&node) {
+            member.acceptor = fresh;
+        }
+        Ok(next)
+    }
+
+    /// Takes a node's vote: the first half of taking it off the roster.
+    ///
+    /// # Errors
+    /// When it is not there, is the last one, or another change is under way.
+    pub fn disfranchise(&self, node: NodeId) -> Result<Self, RosterRefused> {
+        let member = self.dismissible(node)?;
+        let change = RosterChange::Remove(member.acceptor);
+        let mut next = self.clone();
+        next.roster.electorate = self.roster.electorate.begin(change)?;
+        Ok(next)
+    }
+
+    /// Takes a node without a vote off the roster.
+    ///
+    /// # Errors
+    /// When it is not there, still votes, or is the last one.
+    pub fn dismiss(&self, node: NodeId) -> Result<Self, RosterRefused> {
+        let acceptor = self.dismissible(node)?.acceptor;
+        if self.roster.electorate.everybody().contains(&acceptor) {
+            let current = self.roster.electorate.version;
+            return Err(RosterRefused::Electorate(IllegalChange::UnderWay { current }));
+        }
+        let mut next = self.clone();
+        next.roster.members.remove(&node);
+        if next.coordinator == Some(node) {
+            next.coordinator = None;
+        }
+        Ok(next)
+    }
+
+    fn dismissible(&self, node: NodeId) -> Result<&Member, RosterRefused> {
+        let Some(member) = self.roster.members.get(&node) else {
+            return Err(RosterRefused::NoSuchNode { name: node.to_string() });
+        };
+        if self.roster.members.len() == 1 {
+            return Err(RosterRefused::LastNode { name: member.name.to_string() });
+        }
+        if self.decision.is_some() {
+            return Err(RosterRefused::DecisionOpen);
+        }
+        Ok(member)
+    }
+}
