@@ -50,6 +50,22 @@ pub enum RecordKind {
     Gate = 4,
     /// The views that this node's server was in (R4).
     Views = 5,
+    /// What the evidence unit copied from the datadir (R1).
+    Evidence = 6,
+    /// The view at a stop of the server, written by its stop hook (R4).
+    Stop = 7,
+    /// What the daemon asks the configuration unit to write.
+    ConfigRequest = 8,
+    /// What the daemon asks the datadir unit to change.
+    DatadirRequest = 9,
+    /// Lives of the daemon on this machine.
+    Life = 10,
+    /// The newest document of the ledger that was seen chosen.
+    Document = 11,
+    /// A question to another agent; never on a disk.
+    PeerQuestion = 32,
+    /// Its answer; never on a disk.
+    PeerAnswer = 33,
 }
 
 impl RecordKind {

@@ -1,0 +1,221 @@
+//! Calls to the other agents: one channel for each node of the roster, dialled when first used.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use relight_core::evidence::observation::NodeObservation;
+use relight_core::ids::NodeId;
+use relight_core::ledger::acceptor::{Reply, Request};
+use relight_core::ledger::document::Document;
+use relight_core::ledger::roster::Roster;
+use relight_proto::v1::Sealed;
+use relight_proto::v1::peer_client::PeerClient;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+
+use super::messages::{Answer, Question};
+use crate::codec::{CodecError, Record, decode, encode};
+use crate::identity::connector::{PeerTarget, peer_channel};
+use crate::identity::credentials::{CredentialsError, LiveCredentials};
+
+/// How long dialling may take; a node that is off gives no answer at all.
+const DIAL_MAX: Duration = Duration::from_millis(800);
+/// How long an ordinary question may take.
+const ASK_MAX: Duration = Duration::from_millis(1500);
+/// How long a freeze may take: a server is stopped and its position is recovered.
+pub const FREEZE_MAX: Duration = Duration::from_secs(120);
+
+/// Why a peer did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The roster does not have it.
+    #[error("node {0} is not on the roster")]
+    Stranger(NodeId),
+    /// TLS cannot be set up.
+    #[error("failed to prepare the connection to node {node}")]
+    Credentials {
+        /// The node.
+        node: NodeId,
+        /// Why.
+        source: CredentialsError,
+    },
+    /// No answer in time. Nothing follows from that.
+    #[error("no answer from {address} within {} ms", within.as_millis())]
+    Silence {
+        /// Where it should be.
+        address: SocketAddr,
+        /// How long was waited.
+        within: Duration,
+    },
+    /// The call failed.
+    #[error("failed to ask {address}")]
+    Call {
+        /// Where it should be.
+        address: SocketAddr,
+        /// Why.
+        source: Box<tonic::Status>,
+    },
+    /// The answer cannot be read.
+    #[error("failed to read the answer of {address}")]
+    Codec {
+        /// Where it came from.
+        address: SocketAddr,
+        /// Why.
+        source: CodecError,
+    },
+    /// It answered something else, or refused.
+    #[error("{address} refused: {why}")]
+    Refused {
+        /// Who.
+        address: SocketAddr,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The other agents.
+pub struct Peers {
+    me: NodeId,
+    port: u16,
+    credentials: LiveCredentials,
+    channels: Mutex<BTreeMap<NodeId, (SocketAddr, Option<Channel>)>>,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+impl Peers {
+    /// Nobody yet; [`Peers::set_roster`] tells whom there is to call. All listen at `port`.
+    #[must_use]
+    pub fn new(me: NodeId, port: u16, credentials: LiveCredentials) -> Self {
+        Self { me, port, credentials, channels: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Follows the roster. Channels of nodes that kept their address stay as they are.
+    pub fn set_roster(&self, roster: &Roster) {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.retain(|node, _| roster.members.contains_key(node));
+        for (node, member) in roster.members.iter().filter(|(node, _)| **node != self.me) {
+            let address = SocketAddr::new(member.address, self.port);
+            let entry = channels.entry(*node).or_insert((address, None));
+            if entry.0 != address {
+                *entry = (address, None);
+            }
+        }
+    }
+
+    /// Everybody else on the roster.
+    #[must_use]
+    pub fn others(&self) -> Vec<NodeId> {
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        channels.keys().copied().collect()
+    }
+
+    fn channel(&self, node: NodeId) -> Result<(SocketAddr, Channel), AskError> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let (address, slot) = channels.get_mut(&node).ok_or(AskError::Stranger(node))?;
+        if let Some(channel) = slot {
+            return Ok((*address, channel.clone()));
+        }
+        let target = PeerTarget { node, address: *address };
+        let channel = peer_channel(&self.credentials, target, DIAL_MAX)
+            .map_err(|source| AskError::Credentials { node, source })?;
+        Ok((*address, slot.insert(channel).clone()))
+    }
+
+    /// Asks one node, within the given time.
+    ///
+    /// # Errors
+    /// Every [`AskError`]; none of them says anything about the node but that it did not answer.
+    pub async fn ask(
+        &self,
+        node: NodeId,
+        question: &Question,
+        within: Duration,
+    ) -> Result<Answer, AskError> {
+        let (address, channel) = self.channel(node)?;
+        let codec = |source| AskError::Codec { address, source };
+        let sealed = Sealed {
+            codec: u32::from(Question::VERSION),
+            payload: encode(question).map_err(codec)?,
+        };
+        let mut client = PeerClient::new(channel);
+        let reply = match timeout(within, client.call(sealed)).await {
+            Ok(Ok(reply)) => reply.into_inner(),
+            Ok(Err(status)) => {
+                return Err(AskError::Call { address, source: Box::new(status) });
+            }
+            Err(_) => return Err(AskError::Silence { address, within }),
+        };
+        match decode(&reply.payload).map_err(codec)? {
+            Answer::Refused(why) => Err(AskError::Refused { address, why }),
+            answer => Ok(answer),
+        }
+    }
+
+    /// One message to another node's acceptor.
+    ///
+    /// # Errors
+    /// As [`Peers::ask`].
+    pub async fn ask_voter(
+        &self,
+        node: NodeId,
+        request: Request<Document>,
+    ) -> Result<Reply<Document>, AskError> {
+        match self.ask(node, &Question::Ledger(request), ASK_MAX).await? {
+            Answer::Ledger(reply) => Ok(reply),
+            other => Err(self.odd(node, &other)),
+        }
+    }
+
+    /// What another node sees of its server.
+    ///
+    /// # Errors
+    /// As [`Peers::ask`].
+    pub async fn observe(&self, node: NodeId) -> Result<NodeObservation, AskError> {
+        self.observation(node, &Question::Observe, ASK_MAX).await
+    }
+
+    /// Asks a node to freeze, and for its report.
+    ///
+    /// # Errors
+    /// As [`Peers::ask`].
+    pub async fn freeze(
+        &self,
+        node: NodeId,
+        question: &Question,
+    ) -> Result<NodeObservation, AskError> {
+        self.observation(node, question, FREEZE_MAX).await
+    }
+
+    async fn observation(
+        &self,
+        node: NodeId,
+        question: &Question,
+        within: Duration,
+    ) -> Result<NodeObservation, AskError> {
+        match self.ask(node, question, within).await? {
+            // A node speaks for itself only.
+            Answer::Observed(observation) if observation.node == node => Ok(*observation),
+            other => Err(self.odd(node, &other)),
+        }
+    }
+
+    fn odd(&self, node: NodeId, answer: &Answer) -> AskError {
+        let channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let unspecified = SocketAddr::from(([0, 0, 0, 0], self.port));
+        let address = channels.get(&node).map_or(unspecified, |(address, _)| *address);
+        let why = match answer {
+            Answer::Silent => "its acceptor may not speak now",
+            Answer::Ledger(_) | Answer::Observed(_) | Answer::Done | Answer::Refused(_) => {
+                "it answered another question"
+            }
+        };
+        AskError::Refused { address, why: why.to_owned() }
+    }
+}

@@ -1,0 +1,128 @@
+//! What this node remembers over its restarts, apart from the acceptor's record.
+//!
+//! | record | created | written by | deleted |
+//! | --- | --- | --- | --- |
+//! | `life` | first start of the daemon | each start | purge |
+//! | `identity` | `init` or `join` | renewal of the certificate | `leave` |
+//! | `gate` | `init` or `join` | freeze, grant, use of a permit | `leave` |
+//! | `views` | `init` or `join` | each change of the primary view, each start | `leave` |
+//! | `document` | `init` or `join` | each newer document that was seen chosen | `leave` |
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+use relight_core::evidence::stored::SyncedView;
+use relight_core::ids::{
+    AcceptorId, BootId, ClusterId, ClusterName, GcommId, Incarnation, NodeId, NodeName,
+};
+use relight_core::ledger::document::Document;
+use relight_core::ledger::roster::Role;
+use relight_core::lineage::permit::Standing;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{Record, RecordKind};
+
+/// Lives of the daemon on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    /// Grows with each start.
+    pub incarnation: Incarnation,
+    /// Generation for gossip: grows with each start and never falls behind the clock.
+    pub generation: u64,
+    /// The boot of the last start.
+    pub boot: Option<BootId>,
+}
+
+/// Who this node is. Holds private keys; the file is readable by the daemon's user only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub cluster_name: ClusterName,
+    /// This node.
+    pub node: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its failure zone.
+    pub zone: Option<String>,
+    /// What it is for.
+    pub role: Role,
+    /// The acceptor that it was given first.
+    pub acceptor: AcceptorId,
+    /// PEM: this node's certificate, then the CA's.
+    pub chain: String,
+    /// PEM: this node's private key.
+    pub key: String,
+    /// PEM: the CA's certificate.
+    pub ca_certificate: String,
+    /// PEM: the CA's private key; every member holds it, so that any can admit a joiner.
+    pub ca_key: String,
+    /// Gossip keys, the sealing one first.
+    pub gossip_keys: Vec<GossipKey>,
+}
+
+/// A gossip key as it is stored.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GossipKey {
+    /// Which one.
+    pub id: u8,
+    /// The secret.
+    pub secret: [u8; 32],
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Identity {{ {} of {}, keys withheld }}", self.name, self.cluster_name)
+    }
+}
+
+/// What is remembered of the views that this node's server was in (R4).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Views {
+    /// The last primary view that the server was seen in.
+    pub last: Option<SyncedView>,
+    /// Names in Galera's views, and whose they are.
+    pub identities: BTreeMap<GcommId, NodeId>,
+    /// systemd's id of the last start that the gate let through: stop records of others are void.
+    pub run: Option<String>,
+    /// A person stopped the server and wants it so.
+    pub stopped_by_request: bool,
+}
+
+/// Freezes and permits (R3).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GateRecord(pub Standing);
+
+/// The newest document that was seen chosen: what `status` starts from when nobody else answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LastDocument(pub Document);
+
+impl Record for Life {
+    const KIND: RecordKind = RecordKind::Life;
+    const VERSION: u16 = 1;
+}
+
+impl Record for Identity {
+    const KIND: RecordKind = RecordKind::Identity;
+    const VERSION: u16 = 1;
+}
+
+impl Record for Views {
+    const KIND: RecordKind = RecordKind::Views;
+    const VERSION: u16 = 1;
+}
+
+impl Record for GateRecord {
+    const KIND: RecordKind = RecordKind::Gate;
+    const VERSION: u16 = 1;
+}
+
+impl Record for LastDocument {
+    const KIND: RecordKind = RecordKind::Document;
+    const VERSION: u16 = 1;
+}

@@ -1,0 +1,193 @@
+//! Reading what the evidence unit and the stop hooks left, into the core's values.
+//!
+//! The files are written by other users; here they are only read, and whatever cannot be read is
+//! unknown.
+
+use std::path::Path;
+
+use relight_core::evidence::frontier::Frontier;
+use relight_core::evidence::record::{
+    EvidenceRecord, OptionValue, RecoveryRun, StopExit, StopRecord as StopFile,
+};
+use relight_core::evidence::stored::{
+    Datadir, StopRecord, SyncedView, ViewRecords, frontier, stored_position,
+};
+use relight_core::files::grastate::{Grastate, parse_grastate};
+use relight_core::files::gvwstate::{Gvwstate, SavedView, ViewFault, parse_gvwstate};
+use relight_core::files::recovered::{Recovered, parse_recovered};
+use relight_core::ids::Epoch;
+use relight_core::position::StoredPosition;
+
+use crate::codec::{CodecError, FRAME_BYTES_MAX, Record, decode};
+use crate::units::durable;
+use crate::units::evidence::EVIDENCE_RECORD;
+use crate::units::stop_hook::STOP_RECORD;
+
+/// What lies in the evidence directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Evidence {
+    /// The newest run of the evidence unit.
+    pub record: Option<EvidenceRecord>,
+    /// The newest record of the stop hooks.
+    pub stop: Option<StopFile>,
+    /// What could not be read, for people.
+    pub trouble: Vec<String>,
+}
+
+impl Evidence {
+    /// Reads the directory.
+    #[must_use]
+    pub fn read(directory: &Path) -> Self {
+        let mut trouble = Vec::new();
+        let record = read(directory, EVIDENCE_RECORD, &mut trouble);
+        let stop = read(directory, STOP_RECORD, &mut trouble);
+        Self { record, stop, trouble }
+    }
+
+    /// How far the data came, as the files of a stopped server show it.
+    #[must_use]
+    pub fn position(&self) -> StoredPosition {
+        let Some(record) = &self.record else { return StoredPosition::Unknown };
+        let grastate = match record.grastate.known() {
+            Some(bytes) => parse_grastate(bytes),
+            None => Grastate::Unreadable,
+        };
+        let recovered = match &record.recovery {
+            RecoveryRun::Ended { exit_code: Some(0), log_tail } => parse_recovered(log_tail),
+            RecoveryRun::Ended { .. }
+            | RecoveryRun::ServerMayRun
+            | RecoveryRun::NoDatabase
+            | RecoveryRun::TransferUnfinished
+            | RecoveryRun::NotStarted { .. } => Recovered::NotRun,
+        };
+        stored_position(&Datadir {
+            grastate,
+            recovered,
+            state_transfer_cut: record.leftovers.unfinished(),
+            empty: record.recovery == RecoveryRun::NoDatabase,
+        })
+    }
+
+    /// The view file as it was copied.
+    #[must_use]
+    pub fn view_file(&self) -> Gvwstate {
+        let copy = self.record.as_ref().and_then(|record| record.gvwstate.known());
+        copy.map_or(Gvwstate::Unusable { why: ViewFault::NoViewBegin }, parse_gvwstate)
+    }
+
+    /// The last primary view that this node knows of. `run` is the invocation of the last start
+    /// that the gate let through: a stop record of an earlier run says nothing any more.
+    #[must_use]
+    pub fn frontier(
+        &self,
+        synced: Option<SyncedView>,
+        entered: Option<Epoch>,
+        run: Option<&str>,
+    ) -> Frontier {
+        let stop = self.stop.as_ref().filter(|stop| run.is_none_or(|run| stop.invocation == run));
+        let stop = stop.map(|stop| StopRecord {
+            view: stop
+                .gvwstate
+                .known()
+                .map_or(Gvwstate::Unusable { why: ViewFault::NoViewBegin }, parse_gvwstate),
+            clean: stop.exit == StopExit::Clean,
+        });
+        let fresh = self.position() == StoredPosition::Nothing && synced.is_none();
+        frontier(&ViewRecords { gvwstate: self.view_file(), stop, synced, entered, fresh })
+    }
+
+    /// Every name that Galera gave this node, as far as the files tell.
+    #[must_use]
+    pub fn own_views(&self) -> Vec<SavedView> {
+        let stop = self.stop.as_ref().and_then(|stop| stop.gvwstate.known()).map(parse_gvwstate);
+        [Some(self.view_file()), stop]
+            .into_iter()
+            .flatten()
+            .filter_map(|file| match file {
+                Gvwstate::View(view) => Some(view),
+                Gvwstate::Absent | Gvwstate::Unusable { .. } => None,
+            })
+            .collect()
+    }
+
+    /// `pc.weight` in force: the default is one (facts/galera.md 1.10).
+    #[must_use]
+    pub fn weight(&self) -> Option<u32> {
+        match self.provider_option("pc.weight") {
+            Setting::Default => Some(1),
+            Setting::Set(value) => value.parse().ok(),
+            Setting::Unknown => None,
+        }
+    }
+
+    /// Whether quorum rules are switched off.
+    #[must_use]
+    pub fn quorum_ignored(&self) -> Option<bool> {
+        let on = |key| match self.provider_option(key) {
+            Setting::Default => Some(false),
+            Setting::Set(value) => match value.to_ascii_lowercase().as_str() {
+                "0" | "no" | "false" | "off" => Some(false),
+                "1" | "yes" | "true" | "on" => Some(true),
+                _ => None,
+            },
+            Setting::Unknown => None,
+        };
+        Some(on("pc.ignore_sb")? || on("pc.ignore_quorum")?)
+    }
+
+    fn provider_option(&self, key: &str) -> Setting {
+        match self.record.as_ref().map(|record| &record.options.provider_options) {
+            None | Some(OptionValue::Unknown) => Setting::Unknown,
+            Some(OptionValue::Default) => Setting::Default,
+            Some(OptionValue::Set(text)) => setting(text, key),
+        }
+    }
+}
+
+/// A provider option as the configuration has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// Not set.
+    Default,
+    /// Set to this.
+    Set(String),
+    /// Not known.
+    Unknown,
+}
+
+/// One option of a `wsrep_provider_options` text.
+#[must_use]
+pub fn setting(text: &str, key: &str) -> Setting {
+    let mut found = Setting::Default;
+    for (name, value) in text.split(';').filter_map(|part| part.split_once('=')) {
+        if name.trim() == key {
+            found = Setting::Set(value.trim().to_owned());
+        }
+    }
+    found
+}
+
+fn read<T: Record>(directory: &Path, name: &str, trouble: &mut Vec<String>) -> Option<T> {
+    let bytes = match durable::read(directory, name, FRAME_BYTES_MAX) {
+        Ok(bytes) => bytes?,
+        Err(error) => {
+            trouble.push(format!("{name} cannot be read: {error}"));
+            return None;
+        }
+    };
+    let told = |error: CodecError| trouble.push(format!("{name} cannot be used: {error}"));
+    decode(&bytes).map_err(told).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_found_among_others() {
+        let text = "gcache.size = 1G; pc.weight=2 ;socket.ssl=yes";
+        assert_eq!(setting(text, "pc.weight"), Setting::Set("2".into()));
+        assert_eq!(setting(text, "pc.ignore_sb"), Setting::Default);
+        assert_eq!(setting("", "pc.weight"), Setting::Default);
+    }
+}

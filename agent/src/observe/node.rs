@@ -1,0 +1,346 @@
+//! One observation of this node: what systemd, the server and the evidence say, put together.
+//!
+//! Facts only. Where a source does not answer, its part is unknown.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use relight_core::evidence::frontier::{Exit, Frontier, ViewFile, ViewMember};
+use relight_core::evidence::observation::{
+    Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
+};
+use relight_core::evidence::stored::SyncedView;
+use relight_core::files::wsrep_status::{
+    ComponentStatus, LocalState, WsrepStatus, parse_wsrep_status,
+};
+use relight_core::ids::{GcommId, Incarnation, NodeId, Uuid};
+use relight_core::ledger::roster::Roster;
+use relight_core::lineage::permit::Standing;
+use relight_core::position::{Position, Quality, StoredPosition};
+use tokio::time::Instant;
+
+use super::evidence::{Evidence, Setting, setting};
+use super::server::{ServerAnswer, ServerFacts, ServerProbe};
+use crate::daemon::records::Views;
+use crate::systemd::{Systemd, SystemdError, UnitState};
+
+/// What the other parts of the daemon know of this node at the moment of looking.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Freezes and permits.
+    pub standing: Standing,
+    /// What is remembered of views.
+    pub views: Views,
+    /// The roster, to name members by.
+    pub roster: &'a Roster,
+    /// How long servers without a primary component are left to merge.
+    pub merge_grace: Duration,
+}
+
+/// Looks at this node.
+#[derive(Debug)]
+pub struct NodeWatch {
+    /// This node.
+    pub me: NodeId,
+    /// This life of the daemon.
+    pub incarnation: Incarnation,
+    /// The server's unit.
+    pub unit: String,
+    /// Where evidence lies.
+    pub evidence_dir: PathBuf,
+    /// The way to the server.
+    pub probe: ServerProbe,
+    /// The way to systemd.
+    pub systemd: Systemd,
+    /// What lasts from one look to the next.
+    pub memory: Mutex<Memory>,
+}
+
+/// What lasts from one look to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    sequence: u64,
+    /// Since when a server has been up without a primary component.
+    alone_since: Option<Instant>,
+    /// Evidence was taken after the server was last seen running, so its position is today's.
+    pub evidence_is_current: bool,
+}
+
+/// One look, with what only this node needs.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// The observation, for everybody.
+    pub observation: NodeObservation,
+    /// The evidence it rests on.
+    pub evidence: Evidence,
+    /// What the server said, when it did.
+    pub facts: Option<Box<ServerFacts>>,
+    /// What systemd said, when it did.
+    pub unit: Option<UnitState>,
+}
+
+impl NodeWatch {
+    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Evidence has just been taken while the server was off.
+    pub fn evidence_taken(&self) {
+        self.memory().evidence_is_current = true;
+    }
+
+    /// Whether the newest evidence still describes the data.
+    #[must_use]
+    pub fn evidence_is_current(&self) -> bool {
+        self.memory().evidence_is_current
+    }
+
+    /// Looks once. Bounded in time by the time-outs of its sources.
+    pub async fn look(&self, context: Context<'_>) -> Look {
+        let (unit, answer) = tokio::join!(self.systemd.state(&self.unit), self.probe.ask());
+        let mut warnings = Vec::new();
+        let (server, unpermitted) = server_state(unit.as_ref(), &answer, &mut warnings);
+        let facts = match answer {
+            ServerAnswer::Live(facts) => Some(facts),
+            ServerAnswer::Absent | ServerAnswer::Refused { .. } | ServerAnswer::Silent => None,
+        };
+        let status = facts.as_ref().map(|facts| parse_wsrep_status(&facts.status));
+        let evidence = Evidence::read(&self.evidence_dir);
+        warnings.extend(evidence.trouble.iter().cloned());
+        let in_primary =
+            status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
+        let lingering = self.note(server, in_primary, context.merge_grace);
+        let mut identities = context.views.identities.clone();
+        learn_names(&mut identities, self.me, &evidence, facts.as_deref(), context.roster);
+        let galera = facts
+            .as_deref()
+            .zip(status.as_ref())
+            .map(|(facts, status)| live(facts, status, &identities));
+        let position = self.position(server, status.as_ref(), &evidence);
+        let frontier = self.frontier(server, &context, &evidence);
+        let (weight, quorum_ignored) = votes(&evidence, facts.as_deref());
+        let sequence = {
+            let mut memory = self.memory();
+            memory.sequence += 1;
+            memory.sequence
+        };
+        let standing = context.standing;
+        let served = if standing.closed_since_start {
+            Served::NotSinceStart
+        } else {
+            Served::Possibly
+        };
+        let observation = NodeObservation {
+            node: self.me,
+            incarnation: self.incarnation,
+            sequence,
+            frozen: standing.frozen,
+            permit: standing.permit,
+            formed_in: standing.formed_in,
+            entered: standing.entered,
+            server,
+            unpermitted,
+            galera,
+            position,
+            frontier,
+            served,
+            weight,
+            quorum_ignored,
+            lingering,
+            stopped_by_request: context.views.stopped_by_request,
+            identities,
+            warnings,
+        };
+        Look { observation, evidence, facts, unit: unit.ok() }
+    }
+
+    /// Notes whether a server is up without a primary component, and for how long it has been.
+    fn note(&self, server: ServerState, in_primary: bool, grace: Duration) -> bool {
+        let mut memory = self.memory();
+        if !server.is_off() && server != ServerState::Unknown {
+            memory.evidence_is_current = false;
+        }
+        let alone =
+            matches!(server, ServerState::Running | ServerState::Starting) && !in_primary;
+        memory.alone_since = match (alone, memory.alone_since) {
+            (false, _) => None,
+            (true, since) => Some(since.unwrap_or_else(Instant::now)),
+        };
+        memory.alone_since.is_some_and(|since| since.elapsed() >= grace)
+    }
+
+    fn position(
+        &self,
+        server: ServerState,
+        status: Option<&WsrepStatus>,
+        evidence: &Evidence,
+    ) -> StoredPosition {
+        if let Some(status) = status {
+            let history = status.local_history.or(status.cluster_history);
+            return match history.zip(status.last_committed) {
+                Some((history, seqno)) => StoredPosition::At {
+                    position: Position { history, seqno },
+                    quality: Quality::Live,
+                },
+                None => StoredPosition::Unknown,
+            };
+        }
+        if server.is_off() && self.evidence_is_current() {
+            evidence.position()
+        } else {
+            StoredPosition::Unknown
+        }
+    }
+
+    fn frontier(&self, server: ServerState, context: &Context<'_>, evidence: &Evidence) -> Frontier {
+        let synced = context.views.last.clone();
+        if server.is_off() && self.evidence_is_current() {
+            let run = context.views.run.as_deref();
+            return evidence.frontier(synced, context.standing.entered, run);
+        }
+        // While it runs, what the agent recorded is what it would leave behind.
+        synced.map_or(Frontier::Unknown, |synced| Frontier::Known {
+            view: view_of(&synced),
+            exit: Exit::Crashed,
+            file: ViewFile::Absent,
+        })
+    }
+}
+
+fn view_of(synced: &SyncedView) -> relight_core::evidence::frontier::View {
+    relight_core::evidence::frontier::View {
+        stamp: synced.stamp,
+        members: synced.members.iter().copied().map(ViewMember::Stranger).collect(),
+    }
+}
+
+/// The state of the process. Proven off means: systemd says so and nobody answers at the socket
+/// (R2); the evidence unit looks at the locks as well before a node reports.
+fn server_state(
+    unit: Result<&UnitState, &SystemdError>,
+    answer: &ServerAnswer,
+    warnings: &mut Vec<String>,
+) -> (ServerState, bool) {
+    if let ServerAnswer::Refused { why } = answer {
+        warnings.push(format!("the server does not let the agent in: {why}"));
+    }
+    let unit = match unit {
+        Ok(unit) => unit,
+        Err(error) => {
+            warnings.push(crate::daemon::failure::chain(error));
+            return (ServerState::Unknown, false);
+        }
+    };
+    let somebody = !matches!(answer, ServerAnswer::Absent);
+    match unit.active.as_str() {
+        "active" | "reloading" => match answer {
+            ServerAnswer::Live(_) | ServerAnswer::Refused { .. } => (ServerState::Running, false),
+            ServerAnswer::Silent => (ServerState::Hung, false),
+            ServerAnswer::Absent => (ServerState::Starting, false),
+        },
+        "activating" => (ServerState::Starting, false),
+        "deactivating" => (ServerState::Stopping, false),
+        "inactive" | "failed" if somebody => {
+            warnings.push("a server runs outside of its unit".to_owned());
+            (ServerState::Running, true)
+        }
+        "inactive" | "failed" if !unit.control_group.is_empty() && unit.main_pid != 0 => {
+            (ServerState::Unknown, false)
+        }
+        "failed" => (ServerState::Failed, false),
+        "inactive" => (ServerState::Stopped, false),
+        _ => (ServerState::Unknown, false),
+    }
+}
+
+fn live(
+    facts: &ServerFacts,
+    status: &WsrepStatus,
+    identities: &std::collections::BTreeMap<GcommId, NodeId>,
+) -> LiveGalera {
+    let members = facts
+        .members
+        .iter()
+        .filter_map(|(uuid, _, _)| GcommId::fixed_part(uuid.parse::<Uuid>().ok()?))
+        .map(|gcomm| {
+            identities.get(&gcomm).map_or(ViewMember::Stranger(gcomm), |n| ViewMember::Node(*n))
+        })
+        .collect();
+    LiveGalera {
+        component: match status.component {
+            ComponentStatus::Primary => Component::Primary,
+            ComponentStatus::NonPrimary => Component::NonPrimary,
+            ComponentStatus::Disconnected => Component::Detached,
+            ComponentStatus::Unknown => {
+                if facts.variable("wsrep_on").is_some_and(|on| on.eq_ignore_ascii_case("OFF")) {
+                    Component::Detached
+                } else {
+                    Component::Unknown
+                }
+            }
+        },
+        state: match status.local_state {
+            LocalState::Initialized => WsrepState::Initialized,
+            LocalState::Joining => WsrepState::Joining,
+            LocalState::Donor => WsrepState::Donor,
+            LocalState::Joined => WsrepState::Joined,
+            LocalState::Synced => WsrepState::Synced,
+            LocalState::Unknown => WsrepState::Unknown,
+        },
+        ready: status.ready == Some(true),
+        history: status.cluster_history,
+        last_committed: status.last_committed,
+        recv_queue: status.recv_queue,
+        group: facts.variable("wsrep_cluster_name").map(str::to_owned),
+        conf_id: status.conf_id,
+        size: status.cluster_size,
+        members,
+        read_only: facts.variable("read_only").map(|value| value.eq_ignore_ascii_case("ON")),
+    }
+}
+
+/// Adds the names that Galera gives to nodes: this node's own from its files, those of the members
+/// of its component from the server.
+fn learn_names(
+    identities: &mut std::collections::BTreeMap<GcommId, NodeId>,
+    me: NodeId,
+    evidence: &Evidence,
+    facts: Option<&ServerFacts>,
+    roster: &Roster,
+) {
+    for view in evidence.own_views() {
+        identities.insert(view.my_uuid, me);
+    }
+    let Some(facts) = facts else { return };
+    if let Some(own) = parse_wsrep_status(&facts.status).gcomm {
+        identities.insert(own, me);
+    }
+    for (uuid, name, address) in &facts.members {
+        let gcomm = uuid.parse().ok().and_then(GcommId::fixed_part);
+        let by_name = roster.named(name).map(|(node, _)| node);
+        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+        let by_address = roster
+            .members
+            .iter()
+            .find(|(_, member)| host.parse().is_ok_and(|ip| member.address == ip))
+            .map(|(node, _)| *node);
+        if let (Some(gcomm), Some(node)) = (gcomm, by_address.or(by_name)) {
+            identities.insert(gcomm, node);
+        }
+    }
+}
+
+/// Weight and quorum rules: what the running server says, else what its files say.
+fn votes(evidence: &Evidence, facts: Option<&ServerFacts>) -> (Option<u32>, Option<bool>) {
+    let Some(options) = facts.and_then(|facts| facts.variable("wsrep_provider_options")) else {
+        return (evidence.weight(), evidence.quorum_ignored());
+    };
+    let weight = match setting(options, "pc.weight") {
+        Setting::Set(value) => value.parse().ok(),
+        Setting::Default => Some(1),
+        Setting::Unknown => None,
+    };
+    let on = |key| matches!(setting(options, key), Setting::Set(value) if value == "true" || value == "1");
+    (weight, Some(on("pc.ignore_sb") || on("pc.ignore_quorum")))
+}

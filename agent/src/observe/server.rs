@@ -1,0 +1,168 @@
+//! Asking the local server over its unix socket, with short time-outs.
+//!
+//! A frozen server still accepts connections (facts/galera.md 1.9), so only an answer counts, and
+//! no answer in time is a state of its own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder, Row};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// How long one round of questions may take.
+const ANSWER_MAX: Duration = Duration::from_millis(1500);
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerAnswer {
+    /// It answered.
+    Live(Box<ServerFacts>),
+    /// Nobody listens at the socket.
+    Absent,
+    /// It answered that we may not come in: the account is missing, or there are too many
+    /// connections. The server runs.
+    Refused {
+        /// The server's words.
+        why: String,
+    },
+    /// Somebody listens, and does not answer in time.
+    Silent,
+}
+
+/// What a server said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `SHOW GLOBAL STATUS LIKE 'wsrep_%'`.
+    pub status: Vec<(String, String)>,
+    /// The few variables that matter.
+    pub variables: Vec<(String, String)>,
+    /// `mysql.wsrep_cluster_members`: UUID, node name and address of each member. Empty when it
+    /// cannot be read, which is so without a primary component.
+    pub members: Vec<(String, String, String)>,
+}
+
+impl ServerFacts {
+    /// A variable's value.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.variables.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// The way to the local server.
+#[derive(Debug)]
+pub struct ServerProbe {
+    options: Opts,
+    connection: Mutex<Option<Conn>>,
+}
+
+const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', \
+     'wsrep_cluster_name', 'wsrep_provider_options', 'wsrep_on', 'version', 'datadir', \
+     'innodb_flush_log_at_trx_commit', 'wsrep_node_name', 'wsrep_node_address')";
+
+impl ServerProbe {
+    /// A probe that connects to `socket` as `user`, authenticated by the socket.
+    #[must_use]
+    pub fn new(socket: PathBuf, user: &str) -> Self {
+        let options = OptsBuilder::default()
+            .user(Some(user))
+            .socket(Some(socket.to_string_lossy()))
+            .prefer_socket(true)
+            .init(vec!["SET SESSION wsrep_sync_wait = 0"])
+            .into();
+        Self { options, connection: Mutex::new(None) }
+    }
+
+    /// One round of questions.
+    pub async fn ask(&self) -> ServerAnswer {
+        let mut slot = self.connection.lock().await;
+        let answer = match timeout(ANSWER_MAX, self.facts(&mut slot)).await {
+            Ok(Ok(facts)) => return ServerAnswer::Live(Box::new(facts)),
+            Ok(Err(error)) => classify(&error),
+            Err(_) => ServerAnswer::Silent,
+        };
+        // Whatever state the connection is in, the next round begins with a new one.
+        if let Some(connection) = slot.take() {
+            drop(connection);
+        }
+        answer
+    }
+
+    async fn facts(&self, slot: &mut Option<Conn>) -> Result<ServerFacts, mysql_async::Error> {
+        let connection = match slot {
+            Some(connection) => connection,
+            None => slot.insert(Conn::new(self.options.clone()).await?),
+        };
+        let status: Vec<(String, String)> =
+            connection.query("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'").await?;
+        let variables: Vec<(String, String)> = connection.query(VARIABLES).await?;
+        let members: Vec<(String, String, String)> = connection
+            .query(
+                "SELECT node_uuid, node_name, node_incoming_address FROM mysql.wsrep_cluster_members",
+            )
+            .await
+            .unwrap_or_default();
+        Ok(ServerFacts { status, variables, members })
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// The server's, or that it does not answer in time.
+    pub async fn execute(&self, statement: &str, within: Duration) -> Result<(), StatementError> {
+        let statement_error = |source| StatementError::Server { source };
+        let run = async {
+            let mut connection = Conn::new(self.options.clone()).await?;
+            connection.query_drop(statement).await?;
+            connection.disconnect().await
+        };
+        timeout(within, run).await.map_err(|_| StatementError::Silent { within })?.map_err(statement_error)
+    }
+
+    /// Reads rows.
+    ///
+    /// # Errors
+    /// The server's, or that it does not answer in time.
+    pub async fn rows(&self, query: &str, within: Duration) -> Result<Vec<Row>, StatementError> {
+        let run = async {
+            let mut connection = Conn::new(self.options.clone()).await?;
+            let rows = connection.query(query).await?;
+            connection.disconnect().await?;
+            Ok::<_, mysql_async::Error>(rows)
+        };
+        timeout(within, run)
+            .await
+            .map_err(|_| StatementError::Silent { within })?
+            .map_err(|source| StatementError::Server { source })
+    }
+}
+
+/// Why a statement did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StatementError {
+    /// The server says no, or cannot be reached.
+    #[error("the server did not carry out the statement")]
+    Server {
+        /// Why.
+        source: mysql_async::Error,
+    },
+    /// No answer. It may have been carried out.
+    #[error("the server did not answer within {} s", within.as_secs())]
+    Silent {
+        /// How long was waited.
+        within: Duration,
+    },
+}
+
+fn classify(error: &mysql_async::Error) -> ServerAnswer {
+    match error {
+        mysql_async::Error::Server(server) => ServerAnswer::Refused { why: server.to_string() },
+        mysql_async::Error::Io(_) => ServerAnswer::Absent,
+        other @ (mysql_async::Error::Driver(_)
+        | mysql_async::Error::Other(_)
+        | mysql_async::Error::Url(_)) => ServerAnswer::Refused { why: other.to_string() },
+    }
+}
