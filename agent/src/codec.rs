@@ -33,6 +33,10 @@ pub const GOSSIP_BYTES_MAX: usize = 8 << 10;
 /// The largest frame of a durable record, bytes.
 pub const FRAME_BYTES_MAX: usize = HEADER_BYTES + RECORD_BYTES_MAX + SHA256_OUTPUT_LEN;
 
+/// bincode counts a number at its full width, however few bytes it takes (16 for a `u128` of one
+/// byte), so its limit has to be this many times ours, or values that fit could not be read back.
+const WIDTH_MAX: usize = 16;
+
 const MAGIC: [u8; 8] = *b"RELIGHT1";
 const HEADER_BYTES: usize = 16;
 
@@ -159,13 +163,17 @@ pub enum CodecError {
     },
 }
 
-/// Makes the frame of a durable record.
+/// Makes the frame of a durable record, and makes sure that it can be read.
 ///
 /// # Errors
 ///
-/// [`CodecError::Encode`], or [`CodecError::TooLarge`] beyond [`RECORD_BYTES_MAX`].
+/// [`CodecError::Encode`], or [`CodecError::TooLarge`] beyond [`RECORD_BYTES_MAX`]; an error of
+/// decoding if the type writes what it does not read (`skip_serializing_if` does that here).
 pub fn encode<T: Record>(value: &T) -> Result<Vec<u8>, CodecError> {
-    encode_frame(T::KIND, T::VERSION, value)
+    let frame = encode_frame(T::KIND, T::VERSION, value)?;
+    // Found out now, while the last value is still there, and not after a restart.
+    decode::<T>(&frame)?;
+    Ok(frame)
 }
 
 /// Reads the frame of a durable record.
@@ -188,7 +196,7 @@ pub fn decode<T: Record>(frame: &[u8]) -> Result<T, CodecError> {
 ///
 /// [`CodecError::Decode`] or [`CodecError::Trailing`].
 pub fn decode_payload<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CodecError> {
-    decode_whole(payload, config::<RECORD_BYTES_MAX>())
+    decode_whole(payload, config::<{ RECORD_BYTES_MAX * WIDTH_MAX }>())
 }
 
 /// Makes a gossip payload.
@@ -209,7 +217,7 @@ pub fn decode_gossip<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
     if bytes.len() > GOSSIP_BYTES_MAX {
         return Err(CodecError::TooLarge { bytes: bytes.len(), bytes_max: GOSSIP_BYTES_MAX });
     }
-    decode_whole(bytes, config::<GOSSIP_BYTES_MAX>())
+    decode_whole(bytes, config::<{ GOSSIP_BYTES_MAX * WIDTH_MAX }>())
 }
 
 /// The limit holds while decoding, so that a forged length cannot ask for memory.

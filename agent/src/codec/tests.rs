@@ -153,6 +153,35 @@ fn sizes_have_limits() {
     // A list that claims 2^60 elements is refused before memory is asked for.
     let forged = [&[253_u8][..], &(1_u64 << 60).to_le_bytes()].concat();
     assert!(matches!(decode_gossip::<Vec<u64>>(&forged), Err(CodecError::Decode(_))));
+    assert!(matches!(decode_gossip::<String>(&forged), Err(CodecError::Decode(_))));
+    assert!(matches!(decode_payload::<String>(&forged), Err(CodecError::Decode(_))));
+}
+
+#[test]
+fn whatever_fits_can_be_read_back() {
+    // One byte each on disk, counted by bincode as up to sixteen.
+    let small = vec![(1_u128, 1_u64); (RECORD_BYTES_MAX - 8) / 2];
+    let payload = encode_value(&small, RECORD_BYTES_MAX).unwrap();
+    assert_eq!(decode_payload::<Vec<(u128, u64)>>(&payload).unwrap(), small);
+    let small = vec![1_u128; GOSSIP_BYTES_MAX - 8];
+    assert_eq!(decode_gossip::<Vec<u128>>(&encode_gossip(&small).unwrap()).unwrap(), small);
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OneWay {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u8>,
+}
+
+impl Record for OneWay {
+    const KIND: RecordKind = RecordKind::Gate;
+    const VERSION: u16 = 1;
+}
+
+#[test]
+fn what_could_not_be_read_back_is_not_written() {
+    assert!(encode(&OneWay { left_out: Some(1) }).is_ok());
+    assert!(matches!(encode(&OneWay { left_out: None }), Err(CodecError::Decode(_))));
 }
 
 proptest! {

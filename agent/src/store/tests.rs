@@ -180,6 +180,13 @@ fn only_what_a_crash_left_is_removed() {
     assert!(theirs.iter().all(|name| names.contains(&(*name).to_owned())), "{names:?}");
 }
 
+#[test]
+fn handles_may_move_to_a_blocking_thread() {
+    fn is_movable<T: Send + Sync + 'static>() {}
+    is_movable::<Store>();
+    is_movable::<Loaded<Generation>>();
+}
+
 /// Every way in which one file can be damaged: cut, zeroed or one bit turned, at each place.
 fn damages(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     let cut = (0..whole.len()).map(|at| whole[..at].to_vec());

@@ -21,6 +21,8 @@ struct Model {
     last_call: Option<usize>,
     /// This one call fails, for this reason.
     fails: Option<(usize, io::ErrorKind)>,
+    /// Writes say that all is well and keep a half.
+    lies: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -197,7 +199,7 @@ impl DiskFile for ModelFile {
         let mut model = self.disk.model();
         // A call that fails or is interrupted has written a part.
         let done = model.call();
-        let end = if done.is_ok() { bytes.len() } else { bytes.len() / 2 };
+        let end = if done.is_ok() && !model.lies { bytes.len() } else { bytes.len() / 2 };
         model.files[self.file].written.extend(&bytes[..end]);
         done
     }
@@ -325,7 +327,7 @@ fn fail_once(disk: &ModelDisk, kind: io::ErrorKind) -> bool {
                 Err(error) => {
                     let uncertain = failed(error);
                     let there = disk.model().visible.contains_key("acceptor.record");
-                    assert!(uncertain || !there, "a record that was not created is there");
+                    assert_eq!(uncertain, there, "created is created, and failed is nothing");
                 }
             },
             Ok(Loaded::Present(_, file)) => break file,
@@ -349,4 +351,53 @@ fn fail_once(disk: &ModelDisk, kind: io::ErrorKind) -> bool {
     disk.model().fails = None;
     assert_eq!(load(&store).unwrap(), Some(generation(3)));
     failures == 0
+}
+
+#[test]
+fn a_disk_that_lies_is_found_out_before_the_last_value_is_given_up() {
+    let disk = ModelDisk::new(Model::default());
+    let store = Store::open_on(Box::new(disk.clone()), Path::new("/store")).unwrap();
+    let mut file = create(&store, 1);
+    disk.model().lies = true;
+    let error = file.write(&generation(2)).unwrap_err();
+    assert!(matches!(error, StoreError::ReadBack { .. }), "{error:?}");
+    drop(file);
+    assert_eq!(load(&store).unwrap(), Some(generation(1)));
+}
+
+/// A record that is damaged, and was never entered into the manifest.
+fn damaged() -> Model {
+    let disk = ModelDisk::new(Model::default());
+    drop(Store::open_on(Box::new(disk.clone()), Path::new("/store")).unwrap());
+    let mut model = disk.model().after_kill();
+    let rotten = Content { written: b"rotten".to_vec(), durable: b"rotten".to_vec() };
+    model.files.push(rotten);
+    let file = model.files.len() - 1;
+    model.visible.insert("acceptor.record".to_owned(), file);
+    model.durable = model.visible.clone();
+    model
+}
+
+#[test]
+fn anytime_a_renewal_dies_the_record_is_renewed_or_still_an_error() {
+    let open = |disk: &ModelDisk| Store::open_on(Box::new(disk.clone()), Path::new("/store"));
+    for last_call in 0.. {
+        let disk = ModelDisk::new(Model { last_call: Some(last_call), ..damaged() });
+        let renewed = open(&disk).and_then(|store| store.renew("acceptor", &generation(7)));
+        let dead = disk.model().clone();
+        for left in [dead.after_kill()].into_iter().chain(dead.after_power_loss()) {
+            let found = load(&open(&ModelDisk::new(left)).unwrap());
+            match found {
+                Ok(Some(value)) => assert_eq!(value, generation(7)),
+                Err(StoreError::Lost { .. } | StoreError::Unreadable { .. }) => {
+                    assert!(renewed.is_err(), "{last_call}");
+                }
+                other => panic!("{other:?} after {last_call} calls"),
+            }
+        }
+        if renewed.is_ok() {
+            assert!(last_call > 15, "{last_call}");
+            return;
+        }
+    }
 }
