@@ -1,3 +1,4 @@
 //! shell
 
+pub mod gossip;
 pub mod identity;
