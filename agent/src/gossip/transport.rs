@@ -23,8 +23,8 @@ use super::replay::{ReplayGuard, Stale};
 
 /// How often dropped datagrams are worth a line in the journal.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// Receive errors in a row after which the socket is given up.
-const RECV_ERRORS_MAX: u32 = 100;
+/// Receive errors in a row after which the socket is given up: some seconds of nothing else.
+pub(super) const RECV_ERRORS_MAX: u32 = 50;
 /// How long to wait after a receive error.
 const RECV_ERROR_PAUSE: Duration = Duration::from_millis(50);
 
@@ -164,6 +164,7 @@ impl Transport for SealedTransport {
             guard: ReplayGuard::default(),
             // One byte more than a frame may have, so that a longer datagram is noticed.
             buffer: vec![0; FRAME_BYTES_MAX + 1].into_boxed_slice(),
+            errors: 0,
             warned: None,
         }))
     }
@@ -176,6 +177,8 @@ struct SealedSocket {
     sequence: u64,
     guard: ReplayGuard,
     buffer: Box<[u8]>,
+    /// Receive errors in a row. Not in `recv` itself, which chitchat cancels at every round.
+    errors: u32,
     warned: Option<(Instant, u64)>,
 }
 
@@ -201,18 +204,17 @@ impl Socket for SealedSocket {
 
     /// May be cancelled at any await: until a datagram is complete nothing has changed.
     async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
-        let mut errors = 0;
         loop {
             match self.socket.recv_from(&mut self.buffer).await {
                 Ok((length, from)) => {
-                    errors = 0;
+                    self.errors = 0;
                     match self.take(length) {
                         Some(message) => return Ok((from, message)),
                         None => self.warn_of_dropped(from),
                     }
                 }
-                Err(error) if errors < RECV_ERRORS_MAX => {
-                    errors += 1;
+                Err(error) if self.errors < RECV_ERRORS_MAX => {
+                    self.errors += 1;
                     count(&self.counters.socket_errors);
                     tracing::debug!(%error, "failed to receive gossip");
                     sleep(RECV_ERROR_PAUSE).await;

@@ -3,12 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use std::time::Duration;
+
+use chitchat::ChitchatMessage;
+use chitchat::transport::{Socket, Transport};
+use proptest::prelude::*;
 use relight_core::ids::NodeId;
 use tokio::net::UdpSocket;
+use tokio::time::timeout;
 
-use super::super::frame::{Stamp, seal};
+use super::super::frame::{Stamp, open, seal};
 use super::super::membership::Membership;
-use super::group::{config, is_alive, node, peer_of, until};
+use super::super::transport::{LiveKeyring, RECV_ERRORS_MAX, SealedTransport, Speaker};
+use super::group::{PATIENCE, config, is_alive, node, peer_of, until};
 use super::{CLUSTER, ring};
 
 /// Sits between two nodes, passes everything on in both directions, and keeps a copy.
@@ -152,4 +159,80 @@ async fn the_words_of_a_former_life_are_dropped() {
     until("b is alive", || is_alive(&a, 2) && is_alive(&b, 1)).await;
     assert_eq!(peer_of(&a, 2).unwrap().generation, 2);
     assert_eq!(b.superseded_by(), None);
+}
+
+/// A socket that is told by the network that nobody listens at `deaf`.
+async fn socket_facing(deaf: SocketAddr) -> (Box<dyn Socket>, SealedTransport, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(deaf).await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let speaker = Speaker {
+        cluster: CLUSTER,
+        node: NodeId::from_number(1),
+        generation: 1,
+        keyring: LiveKeyring::new(ring(1, &[])),
+    };
+    let transport = SealedTransport::new(socket, speaker);
+    (transport.open(address).await.unwrap(), transport, address)
+}
+
+#[tokio::test]
+async fn an_error_of_the_network_is_survived() {
+    let deaf = stranger().await.local_addr().unwrap();
+    let (mut socket, transport, address) = socket_facing(deaf).await;
+    let counters = transport.counters();
+    while counters.socket_errors() == 0 {
+        socket.send(deaf, ChitchatMessage::BadCluster).await.unwrap();
+        assert!(timeout(Duration::from_millis(20), socket.recv()).await.is_err());
+    }
+    // Now somebody listens and speaks there.
+    let peer = UdpSocket::bind(deaf).await.unwrap();
+    let stamp = Stamp { sender: NodeId::from_number(2), generation: 1, sequence: 1 };
+    let frame = seal(&ring(1, &[]), CLUSTER, stamp, &[0x53, 0xb0, 0, 3]).unwrap();
+    peer.send_to(&frame, address).await.unwrap();
+    let (from, message) = timeout(PATIENCE, socket.recv()).await.unwrap().unwrap();
+    assert_eq!((from, message), (deaf, ChitchatMessage::BadCluster));
+}
+
+#[tokio::test]
+async fn a_socket_that_fails_without_end_is_given_up() {
+    let deaf = stranger().await.local_addr().unwrap();
+    let (mut socket, transport, _) = socket_facing(deaf).await;
+    let failed = timeout(PATIENCE, async {
+        loop {
+            socket.send(deaf, ChitchatMessage::BadCluster).await.unwrap();
+            // Cancelled again and again, as chitchat does at every round.
+            if let Ok(received) = timeout(Duration::from_millis(10), socket.recv()).await {
+                return received.is_err();
+            }
+        }
+    });
+    assert!(failed.await.unwrap());
+    assert_eq!(transport.counters().socket_errors(), u64::from(RECV_ERRORS_MAX));
+    assert!(transport.open(deaf).await.is_err(), "there is one socket");
+}
+
+proptest! {
+    /// Only what a member sealed is opened, whatever else arrives.
+    #[test]
+    fn nothing_but_sealed_frames_is_opened(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        looks_right in any::<bool>(),
+    ) {
+        if looks_right && bytes.len() > 2 {
+            bytes[0] = 1;
+            bytes[1] = 1;
+        }
+        prop_assert!(open(&ring(1, &[]), CLUSTER, &bytes).is_err());
+    }
+
+    #[test]
+    fn every_message_survives_its_frame(
+        message in proptest::collection::vec(any::<u8>(), 0..2000),
+        (sender, generation, sequence) in any::<(u64, u64, u64)>(),
+    ) {
+        let stamp = Stamp { sender: NodeId::from_number(sender), generation, sequence };
+        let frame = seal(&ring(1, &[]), CLUSTER, stamp, &message).unwrap();
+        prop_assert_eq!(open(&ring(1, &[]), CLUSTER, &frame).unwrap(), (stamp, message));
+    }
 }
