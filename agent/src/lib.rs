@@ -4,6 +4,10 @@
 //! `daemon::round`. Translation between the core and the wire is in `api::wire` alone.
 
 pub mod codec;
+pub mod config;
+pub mod daemon;
+pub mod gate;
 pub mod gossip;
 pub mod identity;
 pub mod store;
+pub mod units;

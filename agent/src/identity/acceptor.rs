@@ -162,7 +162,7 @@ impl Door {
         };
         tokio::spawn(async move {
             let shaken = timeout(self.limits.handshake_max, self.shake_hands(stream, remote)).await;
-            drop((permit, place));
+            drop(place);
             match shaken {
                 Ok(Ok(stream)) => {
                     // An error means that the server is shutting down.
@@ -177,6 +177,8 @@ impl Door {
                     debug!(%remote, "gave up on a TLS handshake");
                 }
             }
+            // Kept until the server has taken the connection, so that they cannot pile up here.
+            drop(permit);
         });
     }
 
