@@ -10,5 +10,6 @@
 //! 5. [`ledger`]: the replicated register and the document that it holds.
 //! 6. [`recovery`]: the deciding line.
 
+pub mod files;
 pub mod ids;
 pub mod ledger;
