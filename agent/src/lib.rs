@@ -1,1 +1,3 @@
 //! shell
+pub mod codec;
+pub mod store;
