@@ -10,6 +10,7 @@
 //! 5. [`ledger`]: the replicated register and the document that it holds.
 //! 6. [`recovery`]: the deciding line.
 
+pub mod evidence;
 pub mod files;
 pub mod ids;
 pub mod ledger;

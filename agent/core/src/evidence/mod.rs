@@ -1,0 +1,3 @@
+//! What agents saw: the raw record of one node, and what follows from it.
+
+pub mod record;
