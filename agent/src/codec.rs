@@ -50,6 +50,14 @@ pub enum RecordKind {
     Gate = 4,
     /// The views that this node's server was in (R4).
     Views = 5,
+    /// What the evidence unit copied from the datadir (R1).
+    Evidence = 6,
+    /// The view at a stop of the server, written by its stop hook (R4).
+    Stop = 7,
+    /// What the daemon asks the configuration unit to write.
+    ConfigRequest = 8,
+    /// What the daemon asks the datadir unit to change.
+    DatadirRequest = 9,
 }
 
 impl RecordKind {
