@@ -1,0 +1,122 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+use super::super::config_request::tests::request;
+use super::*;
+use crate::codec::encode;
+
+fn paths() -> (tempfile::TempDir, HostPaths) {
+    let keep = tempfile::tempdir().unwrap();
+    let root = keep.path().canonicalize().unwrap();
+    let place = |name: &str| {
+        let path = root.join(name);
+        fs::create_dir(&path).unwrap();
+        path
+    };
+    let paths = HostPaths {
+        systemd: place("systemd"),
+        mysql: place("mysql"),
+        tls: root.join("tls"),
+        memory: place("memory"),
+        requests: place("requests"),
+    };
+    (keep, paths)
+}
+
+fn words(commands: &[[String; 2]]) -> Vec<String> {
+    commands.iter().map(|command| command.join(" ")).collect()
+}
+
+#[test]
+fn the_boot_state_is_restored_as_it_was() {
+    let before = |unit_state: &str, socket: &str| Before {
+        unit: "mariadb.service".into(),
+        unit_state: Some(unit_state.into()),
+        sockets: vec![("mariadb.socket".into(), socket.into())],
+    };
+    assert_eq!(
+        words(&before("enabled", "disabled").restoring()),
+        ["unmask mariadb.socket", "enable mariadb.service"]
+    );
+    assert_eq!(
+        words(&before("disabled", "enabled").restoring()),
+        ["unmask mariadb.socket", "enable mariadb.socket"]
+    );
+    assert_eq!(words(&before("disabled", "masked").restoring()), Vec::<String>::new());
+}
+
+#[test]
+fn drop_ins_come_and_go_and_others_stay() {
+    let (_keep, paths) = paths();
+    let directory = drop_in_directory(&paths, "mariadb.service");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("limits.conf"), "theirs").unwrap();
+    write_drop_ins(&paths, "mariadb.service").unwrap();
+    write_drop_ins(&paths, "mariadb.service").unwrap();
+    let mut names: Vec<String> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["00-relight-gate.conf", "limits.conf", "zz-relight.conf"]);
+    remove_files(&paths, "mariadb.service").unwrap();
+    remove_files(&paths, "mariadb.service").unwrap();
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    assert!(!drop_in_directory(&paths, TEMPLATE_UNIT).exists());
+}
+
+#[test]
+fn the_state_before_is_remembered_once() {
+    let (_keep, paths) = paths();
+    assert_eq!(read_before(&paths).unwrap(), None);
+    let first = Before {
+        unit: "mariadb.service".into(),
+        unit_state: Some("enabled".into()),
+        sockets: Vec::new(),
+    };
+    let bytes = serde_json::to_vec(&first).unwrap();
+    fs::write(paths.memory.join(BEFORE_FILE), bytes).unwrap();
+    assert_eq!(remember(&paths, "other.service").unwrap(), first);
+    fs::write(paths.memory.join(BEFORE_FILE), "{").unwrap();
+    assert!(remember(&paths, "mariadb.service").is_err(), "damaged is not absent");
+}
+
+#[test]
+fn a_request_is_checked_before_anything_follows_from_it() {
+    let (_keep, paths) = paths();
+    assert!(read_request(&paths.requests).is_err(), "none");
+    let store = |galera| {
+        let frame = encode(&ConfigRequest { galera }).unwrap();
+        fs::write(paths.requests.join(CONFIG_REQUEST), frame).unwrap();
+    };
+    store(Some(request()));
+    assert_eq!(read_request(&paths.requests).unwrap().galera, Some(request()));
+    let mut hostile = request();
+    hostile.group = "a\nplugin_load_add = evil".into();
+    store(Some(hostile));
+    assert!(read_request(&paths.requests).is_err());
+    assert!(run(ConfigVerb::Install, &paths, "mariadb.service").is_err());
+    assert_eq!(fs::read_dir(&paths.systemd).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&paths.memory).unwrap().count(), 0);
+}
+
+#[test]
+fn an_update_without_an_installation_is_refused() {
+    let (_keep, paths) = paths();
+    assert!(run(ConfigVerb::Update, &paths, "mariadb.service").is_err());
+}
+
+#[test]
+fn the_gate_comes_first_and_last_and_refuses_with_its_own_word() {
+    let (first, last, instances) = (GATE_FIRST.1, GATE_LAST.1, NO_INSTANCES.1);
+    assert!(first.contains("ExecCondition=+/usr/sbin/relightd gate check\n"));
+    for line in [
+        "ExecStartPre=+/usr/sbin/relightd gate admit",
+        "ExecStop=+/usr/sbin/relightd hook stopping",
+        "ExecStopPost=+/usr/sbin/relightd hook stopped",
+        "Restart=no",
+        "TimeoutStartSec=infinity",
+    ] {
+        assert!(last.lines().any(|found| found == line), "{line}");
+    }
+    assert!(instances.contains("exit 255"));
+    assert!(GATE_FIRST.0 < "1" && GATE_LAST.0 > "z");
+}
