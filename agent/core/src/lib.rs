@@ -12,6 +12,7 @@
 
 pub mod coordinator;
 pub mod evidence;
+pub mod files;
 pub mod ids;
 pub mod ledger;
 pub mod lineage;
