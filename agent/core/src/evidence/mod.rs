@@ -4,4 +4,5 @@
 
 pub mod frontier;
 pub mod observation;
+pub mod stored;
 pub mod survey;
