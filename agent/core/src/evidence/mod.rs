@@ -5,4 +5,5 @@
 pub mod frontier;
 pub mod observation;
 pub mod record;
+pub mod stored;
 pub mod survey;
