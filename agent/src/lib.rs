@@ -3,11 +3,15 @@
 //! `observe` reads and never writes, `act` writes and never decides; they meet only in
 //! `daemon::round`. Translation between the core and the wire is in `api::wire` alone.
 
+pub mod api;
 pub mod codec;
 pub mod config;
 pub mod daemon;
 pub mod gate;
 pub mod gossip;
 pub mod identity;
+pub mod ledger;
+pub mod observe;
 pub mod store;
+pub mod systemd;
 pub mod units;

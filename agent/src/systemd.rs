@@ -10,11 +10,8 @@ use zbus::export::ordered_stream::OrderedStreamExt;
 use zbus::zvariant::OwnedObjectPath;
 use zbus::{Connection, Proxy};
 
-const MANAGER: (&str, &str, &str) = (
-    "org.freedesktop.systemd1",
-    "/org/freedesktop/systemd1",
-    "org.freedesktop.systemd1.Manager",
-);
+const MANAGER: (&str, &str, &str) =
+    ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
 /// How long systemd itself may take to answer a question.
@@ -107,8 +104,7 @@ impl Systemd {
     /// # Errors
     /// systemd does not answer. Nothing follows from that about the unit.
     pub async fn state(&self, unit: &str) -> Result<UnitState, SystemdError> {
-        let bus =
-            |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
+        let bus = |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
         let slow = |_| SystemdError::Slow { unit: unit.to_owned(), within: ANSWER_MAX };
         timeout(ANSWER_MAX, self.read_state(unit)).await.map_err(slow)?.map_err(bus)
     }
@@ -116,7 +112,7 @@ impl Systemd {
     async fn read_state(&self, unit: &str) -> zbus::Result<UnitState> {
         let manager = self.manager().await?;
         let path: OwnedObjectPath = manager.call("LoadUnit", &(unit,)).await?;
-        let proxy = |interface| async {
+        let proxy = async |interface: &'static str| {
             zbus::proxy::Builder::<Proxy<'static>>::new(&self.connection)
                 .destination(MANAGER.0)?
                 .path(path.clone())?
@@ -144,8 +140,7 @@ impl Systemd {
     /// # Errors
     /// systemd refuses, takes longer than `within` (the job goes on then), or the job fails.
     pub async fn run(&self, job: Job, unit: &str, within: Duration) -> Result<(), SystemdError> {
-        let bus =
-            |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
+        let bus = |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
         let slow = |_| SystemdError::Slow { unit: unit.to_owned(), within };
         let result = timeout(within, self.finish(job, unit)).await.map_err(slow)?.map_err(bus)?;
         if result == "done" {
@@ -181,8 +176,7 @@ impl Systemd {
     /// # Errors
     /// systemd refuses to queue it.
     pub async fn begin(&self, unit: &str) -> Result<(), SystemdError> {
-        let bus =
-            |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
+        let bus = |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
         let manager = self.manager().await.map_err(bus)?;
         let _: OwnedObjectPath =
             manager.call("StartUnit", &(unit, "replace")).await.map_err(bus)?;

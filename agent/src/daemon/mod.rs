@@ -3,6 +3,10 @@
 //! A node that belongs to no cluster is idle here: it says so to systemd and waits, and whatever
 //! happens to MariaDB is none of its business (design 1).
 
+pub mod failure;
+pub mod picture;
+pub mod records;
+
 use std::time::Duration;
 
 use sd_notify::NotifyState;

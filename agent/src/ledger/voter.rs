@@ -87,11 +87,7 @@ impl Voter {
     ///
     /// # Errors
     /// The store's.
-    pub fn renew(
-        &self,
-        store: &Store,
-        record: BallotRecord<Document>,
-    ) -> Result<(), StoreError> {
+    pub fn renew(&self, store: &Store, record: BallotRecord<Document>) -> Result<(), StoreError> {
         let record = OnDisk(record);
         let file = store.renew(NAME, &record)?;
         *self.lock() = Slot::Ready { acceptor: Box::new(Acceptor::resume(record.0)), file };
@@ -149,7 +145,9 @@ impl Voter {
         match &*self.lock() {
             Slot::Ready { .. } => None,
             Slot::Lost { why } => Some(format!("the record of the ledger is lost: {why}")),
-            Slot::Silent { why } => Some(format!("the record of the ledger was not written: {why}")),
+            Slot::Silent { why } => {
+                Some(format!("the record of the ledger was not written: {why}"))
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ impl Evidence {
     #[must_use]
     pub fn view_file(&self) -> Gvwstate {
         let copy = self.record.as_ref().and_then(|record| record.gvwstate.known());
-        copy.map_or(Gvwstate::Unusable { why: ViewFault::NoViewBegin }, parse_gvwstate)
+        copy.map_or(Gvwstate::Unusable { why: ViewFault::Cut }, parse_gvwstate)
     }
 
     /// The last primary view that this node knows of. `run` is the invocation of the last start
@@ -89,7 +89,7 @@ impl Evidence {
             view: stop
                 .gvwstate
                 .known()
-                .map_or(Gvwstate::Unusable { why: ViewFault::NoViewBegin }, parse_gvwstate),
+                .map_or(Gvwstate::Unusable { why: ViewFault::Cut }, parse_gvwstate),
             clean: stop.exit == StopExit::Clean,
         });
         let fresh = self.position() == StoredPosition::Nothing && synced.is_none();

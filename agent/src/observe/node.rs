@@ -108,8 +108,7 @@ impl NodeWatch {
         let status = facts.as_ref().map(|facts| parse_wsrep_status(&facts.status));
         let evidence = Evidence::read(&self.evidence_dir);
         warnings.extend(evidence.trouble.iter().cloned());
-        let in_primary =
-            status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
+        let in_primary = status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
         let lingering = self.note(server, in_primary, context.merge_grace);
         let mut identities = context.views.identities.clone();
         learn_names(&mut identities, self.me, &evidence, facts.as_deref(), context.roster);
@@ -126,11 +125,8 @@ impl NodeWatch {
             memory.sequence
         };
         let standing = context.standing;
-        let served = if standing.closed_since_start {
-            Served::NotSinceStart
-        } else {
-            Served::Possibly
-        };
+        let served =
+            if standing.closed_since_start { Served::NotSinceStart } else { Served::Possibly };
         let observation = NodeObservation {
             node: self.me,
             incarnation: self.incarnation,
@@ -161,8 +157,7 @@ impl NodeWatch {
         if !server.is_off() && server != ServerState::Unknown {
             memory.evidence_is_current = false;
         }
-        let alone =
-            matches!(server, ServerState::Running | ServerState::Starting) && !in_primary;
+        let alone = matches!(server, ServerState::Running | ServerState::Starting) && !in_primary;
         memory.alone_since = match (alone, memory.alone_since) {
             (false, _) => None,
             (true, since) => Some(since.unwrap_or_else(Instant::now)),
@@ -193,7 +188,12 @@ impl NodeWatch {
         }
     }
 
-    fn frontier(&self, server: ServerState, context: &Context<'_>, evidence: &Evidence) -> Frontier {
+    fn frontier(
+        &self,
+        server: ServerState,
+        context: &Context<'_>,
+        evidence: &Evidence,
+    ) -> Frontier {
         let synced = context.views.last.clone();
         if server.is_off() && self.evidence_is_current() {
             let run = context.views.run.as_deref();
@@ -323,7 +323,7 @@ fn learn_names(
         let by_address = roster
             .members
             .iter()
-            .find(|(_, member)| host.parse().is_ok_and(|ip| member.address == ip))
+            .find(|(_, member)| host.parse() == Ok(member.address))
             .map(|(node, _)| *node);
         if let (Some(gcomm), Some(node)) = (gcomm, by_address.or(by_name)) {
             identities.insert(gcomm, node);

@@ -119,7 +119,10 @@ impl ServerProbe {
             connection.query_drop(statement).await?;
             connection.disconnect().await
         };
-        timeout(within, run).await.map_err(|_| StatementError::Silent { within })?.map_err(statement_error)
+        timeout(within, run)
+            .await
+            .map_err(|_| StatementError::Silent { within })?
+            .map_err(statement_error)
     }
 
     /// Reads rows.

@@ -1,0 +1,4 @@
+//! The gRPC interface: what people, programs and other agents may ask.
+
+pub mod messages;
+pub mod peers;
