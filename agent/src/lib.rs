@@ -3,6 +3,7 @@
 //! `observe` reads and never writes, `act` writes and never decides; they meet only in
 //! `daemon::round`. Translation between the core and the wire is in `api::wire` alone.
 
+pub mod act;
 pub mod api;
 pub mod codec;
 pub mod config;

@@ -3,9 +3,15 @@
 //! A node that belongs to no cluster is idle here: it says so to systemd and waits, and whatever
 //! happens to MariaDB is none of its business (design 1).
 
+pub mod carry_out;
+pub mod coordinate;
+pub mod events;
 pub mod failure;
+pub mod member;
+pub mod memory;
 pub mod picture;
 pub mod records;
+pub mod round;
 
 use std::time::Duration;
 

@@ -144,6 +144,34 @@ impl Store {
         Ok(RecordFile::new(claim))
     }
 
+    /// Removes a record for good, because what it binds has ended (`leave`). One that never was is
+    /// no error.
+    ///
+    /// A crash on the way leaves the record whole, and the same call ends it the next time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Open`] while a handle exists; otherwise what the system says.
+    pub fn forget(&self, name: &str) -> Result<(), StoreError> {
+        let _claim = self.claim(name)?;
+        let inner = &self.inner;
+        let path = inner.path(name);
+        {
+            let mut state = inner.state();
+            let mut manifest = state.manifest.clone();
+            if manifest.created.remove(name) {
+                inner.write(MANIFEST, &manifest)?;
+                state.manifest = manifest;
+            }
+        }
+        match inner.disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &path, error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn claim(&self, name: &str) -> Result<Claim, StoreError> {
         let fits = (1..=NAME_BYTES_MAX).contains(&name.len())
             && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');

@@ -1,0 +1,207 @@
+//! Acting on this node: writes only, and never decides.
+//!
+//! Each act is one line of the core's plan. What needs rights is done by the units of `systemd/`;
+//! here a request is written for them and they are started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use relight_core::evidence::record::{DatadirRequest, DatadirVerb, FileIdentity};
+use relight_core::position::Position;
+
+use crate::codec::{CodecError, Record, encode};
+use crate::observe::server::StatementError;
+use crate::store::StoreError;
+use crate::systemd::{Job, Systemd, SystemdError};
+use crate::units::config_request::{CONFIG_REQUEST, ConfigRequest};
+use crate::units::datadir::DATADIR_REQUEST;
+use crate::units::durable;
+
+/// How long a small unit may take.
+const UNIT_MAX: Duration = Duration::from_secs(60);
+/// How long the evidence unit may take: the server replays its log in it.
+const EVIDENCE_MAX: Duration = Duration::from_secs(3600);
+/// How long an orderly stop may take before it is told; it goes on.
+const STOP_MAX: Duration = Duration::from_secs(600);
+
+/// Why an act failed. The next round plans anew.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// A unit did not do it.
+    #[error("failed to {what}")]
+    Unit {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: SystemdError,
+    },
+    /// The request for a unit could not be written.
+    #[error("failed to write the request to {what}")]
+    Request {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The request cannot be encoded.
+    #[error("failed to encode the request to {what}")]
+    Codec {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: CodecError,
+    },
+    /// The server did not take a statement.
+    #[error("failed to {what}")]
+    Statement {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: StatementError,
+    },
+    /// The keeper of permits refused.
+    #[error("failed to store a permit")]
+    Keeper(#[from] crate::gate::keeper::KeeperError),
+    /// The store.
+    #[error("failed to store what was seen")]
+    Store(#[from] StoreError),
+    /// The evidence does not say which data directory it is about.
+    #[error("the data directory is not known")]
+    DatadirUnknown,
+    /// The task that wrote to the disk did not end.
+    #[error("an act was given up")]
+    GivenUp,
+}
+
+/// The hands of this node.
+#[derive(Debug, Clone)]
+pub struct Hands {
+    /// The way to systemd.
+    pub systemd: Systemd,
+    /// The server's unit.
+    pub unit: String,
+    /// `<state_dir>/requests`.
+    pub requests: PathBuf,
+}
+
+impl Hands {
+    async fn unit(&self, what: &'static str, unit: &str, within: Duration) -> Result<(), ActError> {
+        let run = self.systemd.run(Job::Start, unit, within).await;
+        run.map_err(|source| ActError::Unit { what, source })
+    }
+
+    fn request<T: Record>(
+        &self,
+        what: &'static str,
+        name: &str,
+        value: &T,
+    ) -> Result<(), ActError> {
+        let bytes = encode(value).map_err(|source| ActError::Codec { what, source })?;
+        durable::write(&self.requests, name, &bytes, durable::Rights::mode(0o640))
+            .map_err(|source| ActError::Request { what, source })
+    }
+
+    /// Copies the state files and recovers the position, if no server runs.
+    ///
+    /// # Errors
+    /// The unit's.
+    pub async fn take_evidence(&self) -> Result<(), ActError> {
+        self.unit("take evidence", "relight-evidence.service", EVIDENCE_MAX).await
+    }
+
+    /// Puts the gate in place and writes the configuration.
+    ///
+    /// # Errors
+    /// The request's or the unit's.
+    pub async fn close_gate(&self, request: &ConfigRequest) -> Result<(), ActError> {
+        let what = "put the start gate in place";
+        self.request(what, CONFIG_REQUEST, request)?;
+        self.unit(what, "relight-config@install.service", UNIT_MAX).await
+    }
+
+    /// Writes the Galera configuration.
+    ///
+    /// # Errors
+    /// The request's or the unit's.
+    pub async fn configure(&self, request: &ConfigRequest) -> Result<(), ActError> {
+        let what = "write the Galera configuration";
+        self.request(what, CONFIG_REQUEST, request)?;
+        self.unit(what, "relight-config@update.service", UNIT_MAX).await
+    }
+
+    /// Removes everything that Relight wrote outside of its own directories.
+    ///
+    /// # Errors
+    /// The unit's.
+    pub async fn open_gate(&self) -> Result<(), ActError> {
+        let what = "remove the start gate and the configuration";
+        self.unit(what, "relight-config@remove.service", UNIT_MAX).await
+    }
+
+    /// Creates the database accounts on the running server.
+    ///
+    /// # Errors
+    /// The unit's.
+    pub async fn create_accounts(&self) -> Result<(), ActError> {
+        let what = "create the database accounts";
+        self.unit(what, "relight-config@account.service", UNIT_MAX).await
+    }
+
+    /// One named change of the data directory that the evidence was about.
+    ///
+    /// # Errors
+    /// The request's or the unit's.
+    pub async fn change_datadir(
+        &self,
+        verb: DatadirVerb,
+        datadir: Option<FileIdentity>,
+        position: Option<Position>,
+    ) -> Result<(), ActError> {
+        let (what, unit) = match verb {
+            DatadirVerb::AllowBootstrap => {
+                ("mark the data as safe to bootstrap", "relight-datadir@allow-bootstrap.service")
+            }
+            DatadirVerb::ForgetView => {
+                ("remove the view file", "relight-datadir@forget-view.service")
+            }
+            DatadirVerb::ForceStateTransfer => {
+                ("force a state transfer", "relight-datadir@force-state-transfer.service")
+            }
+            DatadirVerb::MarkEpoch => ("mark the epoch", "relight-datadir@mark-epoch.service"),
+        };
+        let datadir = datadir.ok_or(ActError::DatadirUnknown)?;
+        let position = position.map(|position| (position.history, position.seqno));
+        let request = DatadirRequest { verb, datadir, position, mark: None };
+        self.request(what, DATADIR_REQUEST, &request)?;
+        self.unit(what, unit, UNIT_MAX).await
+    }
+
+    /// Starts the server plainly. Does not wait: joining may take hours.
+    ///
+    /// # Errors
+    /// systemd's.
+    pub async fn start(&self) -> Result<(), ActError> {
+        let what = "start the server";
+        self.systemd.begin(&self.unit).await.map_err(|source| ActError::Unit { what, source })
+    }
+
+    /// Bootstraps. Does not wait.
+    ///
+    /// # Errors
+    /// systemd's.
+    pub async fn bootstrap(&self) -> Result<(), ActError> {
+        let what = "bootstrap";
+        let unit = "relight-bootstrap.service";
+        self.systemd.begin(unit).await.map_err(|source| ActError::Unit { what, source })
+    }
+
+    /// Stops the server in an orderly way and waits for it.
+    ///
+    /// # Errors
+    /// systemd's.
+    pub async fn stop(&self) -> Result<(), ActError> {
+        let what = "stop the server";
+        let run = self.systemd.run(Job::Stop, &self.unit, STOP_MAX).await;
+        run.map_err(|source| ActError::Unit { what, source })
+    }
+}

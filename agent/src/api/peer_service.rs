@@ -1,0 +1,373 @@
+//! Answers the other agents, and nodes that want to become one.
+//!
+//! Rights: `Call` and `Renew` need a certificate of a node on the roster; `Join` needs a token;
+//! `Probe` connects back to whoever asks, at a few fixed ports, and to nobody else.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use relight_core::ids::{NodeId, NodeName};
+use relight_core::ledger::change_roster::PresentedToken;
+use relight_core::ledger::document::Document;
+use relight_core::ledger::roster::{Member as RosterMember, Role};
+use relight_core::ledger::token::TokenId;
+use relight_proto::v1::peer_server::Peer;
+use relight_proto::v1::{
+    JoinAnswer, JoinCall, PortAnswer, ProbeAnswer, ProbeCall, RenewAnswer, RenewCall, Sealed,
+};
+use rustls_pki_types::UnixTime;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use super::messages::{Answer, Question, ServerVerb};
+use super::wire::status_of;
+use crate::codec::{Record, decode, encode};
+use crate::daemon::carry_out;
+use crate::daemon::coordinate::nudge;
+use crate::daemon::events::Level;
+use crate::daemon::failure::{Failure, Kind, chain};
+use crate::daemon::member::Member;
+use crate::daemon::records::LastDocument;
+use crate::identity::acceptor::{Caller, Peer as Who};
+use crate::identity::ca::LeafProfile;
+use crate::identity::certificate::{PeerIdentity, Role as CertificateRole};
+use crate::identity::token::hash_secret;
+use crate::ledger::ChangeError;
+
+/// Ports that a joining node may have probed: gRPC and HTTP of ours, SQL, and Galera's.
+pub const PROBED_PORTS: [u16; 5] = [7381, 3306, 4567, 4568, 4444];
+/// A clock that is further off is refused: certificates would not hold.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
+const PROBE_MAX: Duration = Duration::from_millis(1500);
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct PeerService {
+    member: Arc<Member>,
+}
+
+impl PeerService {
+    /// A service that speaks for this member.
+    #[must_use]
+    pub fn new(member: Arc<Member>) -> Self {
+        Self { member }
+    }
+
+    /// The node that calls, if it is one of the roster.
+    async fn caller<T>(&self, request: &Request<T>) -> Result<PeerIdentity, Status> {
+        let caller = request.extensions().get::<Caller>();
+        let Some(Caller { peer: Who::Known(identity), .. }) = caller else {
+            return Err(Status::unauthenticated("this call needs a certificate of a member"));
+        };
+        if identity.role != CertificateRole::Peer {
+            return Err(Status::permission_denied("this call needs the role `peer`"));
+        }
+        let listed = |document: &Document| document.roster.members.contains_key(&identity.node);
+        if listed(&self.member.ledger.cached()) {
+            return Ok(identity.clone());
+        }
+        // It may have joined a moment ago.
+        match self.member.ledger.read().await {
+            Ok(document) if listed(&document) => Ok(identity.clone()),
+            Ok(_) => Err(Status::permission_denied("this node is not on the roster")),
+            Err(error) => Err(Status::unavailable(chain(&error))),
+        }
+    }
+
+    async fn answer(&self, question: Question, from: NodeId) -> Answer {
+        match question {
+            Question::Ledger(request) => {
+                let voter = self.member.voter.clone();
+                let spoken = tokio::task::spawn_blocking(move || voter.answer(request)).await;
+                spoken.ok().flatten().map_or(Answer::Silent, Answer::Ledger)
+            }
+            Question::Observe => {
+                let document = self.member.ledger.cached();
+                let look = carry_out::look(&self.member, &document).await;
+                Answer::Observed(Box::new(look.observation))
+            }
+            Question::Freeze { epoch, term } => {
+                let document = self.member.ledger.cached();
+                tracing::debug!(%from, %epoch, "asked to freeze by {}", document.roster.name_of(from));
+                match carry_out::freeze(&self.member, epoch, term).await {
+                    Ok(report) => Answer::Observed(Box::new(report)),
+                    Err(error) => Answer::Refused(chain(&error)),
+                }
+            }
+            Question::Nudge { version } => {
+                if version > self.member.ledger.cached().version {
+                    self.member.wake.notify_one();
+                }
+                Answer::Done
+            }
+            Question::ControlServer(verb) => match control_server(&self.member, verb).await {
+                Ok(()) => Answer::Done,
+                Err(failure) => Answer::Refused(failure.to_string()),
+            },
+        }
+    }
+}
+
+/// Starts, stops or restarts this node's server on a person's wish. Starting is left to the plan,
+/// which knows whether it is safe.
+///
+/// # Errors
+/// When the wish could not be stored or the server not be stopped.
+pub async fn control_server(member: &Arc<Member>, verb: ServerVerb) -> Result<(), Failure> {
+    let wish = verb == ServerVerb::Stop;
+    let views = member.views.clone();
+    let stored =
+        tokio::task::spawn_blocking(move || views.change(|it| it.stopped_by_request = wish)).await;
+    match stored {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(Failure::unexpected("failed to store the wish", &error)),
+        Err(error) => return Err(Failure::unexpected("failed to store the wish", &error)),
+    }
+    if verb != ServerVerb::Start {
+        let _hands = member.acting.lock().await;
+        member.tell(Level::Notice, "server", "stopping the server: a person asked for it");
+        let stop = member.hands.stop().await;
+        stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
+    }
+    member.wake.notify_one();
+    Ok(())
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    async fn call(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
+        let from = self.caller(&request).await?;
+        let question = decode(&request.get_ref().payload)
+            .map_err(|error| Status::invalid_argument(chain(&error)))?;
+        let answer = self.answer(question, from.node).await;
+        let payload = encode(&answer).map_err(|error| Status::internal(chain(&error)))?;
+        Ok(Response::new(Sealed { codec: u32::from(Answer::VERSION), payload }))
+    }
+
+    async fn join(&self, request: Request<JoinCall>) -> Result<Response<JoinAnswer>, Status> {
+        let remote = request.extensions().get::<Caller>().map(|caller| caller.remote);
+        let answer = admit(&self.member, request.get_ref(), remote).await;
+        answer.map(Response::new).map_err(|failure| status_of(&failure))
+    }
+
+    async fn probe(&self, request: Request<ProbeCall>) -> Result<Response<ProbeAnswer>, Status> {
+        let Some(caller) = request.extensions().get::<Caller>() else {
+            return Err(Status::unauthenticated("nobody to connect back to"));
+        };
+        let remote = caller.remote.ip().to_canonical();
+        let asked: Option<IpAddr> = request.get_ref().address.parse().ok();
+        if asked != Some(remote) {
+            let text = format!("this connection comes from {remote}: only that can be probed");
+            return Err(Status::permission_denied(text));
+        }
+        let mut ports = Vec::new();
+        for port in request.get_ref().tcp_ports.iter().copied().take(PROBED_PORTS.len()) {
+            let known = u16::try_from(port).ok().filter(|port| PROBED_PORTS.contains(port));
+            let Some(known) = known else { continue };
+            let address = SocketAddr::new(remote, known);
+            let answer = match timeout(PROBE_MAX, TcpStream::connect(address)).await {
+                Ok(Ok(_)) => "open",
+                Ok(Err(_)) => "refused",
+                Err(_) => "silent",
+            };
+            ports.push(PortAnswer { port, answer: answer.to_owned() });
+        }
+        let clock_unix_ms = i64::try_from(now_unix_ms()).unwrap_or(i64::MAX);
+        Ok(Response::new(ProbeAnswer { ports, clock_unix_ms }))
+    }
+
+    async fn renew(&self, request: Request<RenewCall>) -> Result<Response<RenewAnswer>, Status> {
+        let caller = self.caller(&request).await?;
+        let document = self.member.ledger.cached();
+        let Some(listed) = document.roster.members.get(&caller.node) else {
+            return Err(Status::permission_denied("this node is not on the roster"));
+        };
+        let profile = profile(caller.node, listed);
+        let issued = self.member.ca.issue(&request.get_ref().request, &profile, UnixTime::now());
+        let certificate = issued.map_err(|error| Status::invalid_argument(chain(&error)))?;
+        Ok(Response::new(RenewAnswer { certificate }))
+    }
+}
+
+/// Milliseconds since 1970 by this node's clock.
+#[must_use]
+pub fn now_unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn profile(node: NodeId, listed: &RosterMember) -> LeafProfile {
+    LeafProfile {
+        node,
+        name: listed.name.clone(),
+        address: listed.address,
+        role: CertificateRole::Peer,
+    }
+}
+
+fn refused(what: impl Into<String>, hint: impl Into<String>) -> Failure {
+    Failure::new(Kind::Refused, what, hint)
+}
+
+/// What a joining node says, checked as if an enemy had written it.
+struct Applicant {
+    node: NodeId,
+    listed: RosterMember,
+    token: PresentedToken,
+}
+
+fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, Failure> {
+    let usage = |what: String| Failure::new(Kind::Usage, what, "upgrade relight on both nodes");
+    let id: [u8; 8] = call
+        .token_id
+        .as_slice()
+        .try_into()
+        .map_err(|_| usage("the token's name has another length".to_owned()))?;
+    let address: IpAddr =
+        call.address.parse().map_err(|_| usage("the address cannot be read".to_owned()))?;
+    if remote.is_some_and(|remote| remote.ip().to_canonical() != address) {
+        let seen = remote.map(|remote| remote.ip().to_canonical().to_string()).unwrap_or_default();
+        return Err(refused(
+            format!("the node calls itself {address}, and its connection comes from {seen}"),
+            "give the address that the other nodes see with --address",
+        ));
+    }
+    let name: NodeName = call.name.parse().map_err(|error| {
+        Failure::new(Kind::Usage, "the node's name cannot be used", "choose one with --name")
+            .because(&error)
+    })?;
+    let text = |error: relight_core::ids::IdError| usage(error.to_string());
+    let role = match call.role.as_str() {
+        "witness" => Role::Witness,
+        _ => Role::Data,
+    };
+    Ok(Applicant {
+        node: call.node_id.parse().map_err(text)?,
+        listed: RosterMember {
+            name,
+            address,
+            zone: call.zone.clone(),
+            role,
+            acceptor: call.acceptor_id.parse().map_err(text)?,
+            config_is_ours: call.running_history.is_none(),
+        },
+        token: PresentedToken {
+            id: TokenId(id),
+            secret_hash: hash_secret(&call.token_secret),
+            now_unix_ms: now_unix_ms(),
+        },
+    })
+}
+
+/// Checks an applicant and, unless it only asks, puts it on the roster and gives it its identity.
+async fn admit(
+    member: &Arc<Member>,
+    call: &JoinCall,
+    remote: Option<SocketAddr>,
+) -> Result<JoinAnswer, Failure> {
+    let Applicant { node, listed, token } = applicant(call, remote)?;
+    let document = member.ledger.read().await.map_err(|error| {
+        Failure::new(Kind::Holding, "the ledger cannot be read", "a quorum of members has to run")
+            .because(&error)
+    })?;
+    // The token first: a stranger learns nothing else.
+    let admitted = |document: &Document| document.admit(node, listed.clone(), token);
+    let refusal = |error: relight_core::ledger::change_roster::RosterRefused| {
+        refused(error.to_string(), error.hint())
+    };
+    admitted(&document).map_err(refusal)?;
+    let mut warnings = Vec::new();
+    check_clock(call.clock_unix_ms, &mut warnings)?;
+    check_versions(call, &mut warnings)?;
+    check_history(member, &document, call)?;
+    let issued = member
+        .ca
+        .issue(&call.request, &profile(node, &listed), UnixTime::now())
+        .map_err(|error| refused("the node's key cannot be certified", error.hint()).because(&error))?;
+    if call.dry_run {
+        return Ok(JoinAnswer { warnings, ..JoinAnswer::default() });
+    }
+    let document = member.ledger.change(admitted).await.map_err(|error| match error {
+        ChangeError::Refused(error) => refusal(error),
+        other @ (ChangeError::Unreachable(_) | ChangeError::Unknown) => {
+            Failure::new(Kind::Holding, "the roster was not changed", "try the same again")
+                .because(&other)
+        }
+    })?;
+    member.tell(Level::Notice, "roster", format!("{} joined the roster", listed.name));
+    nudge(member, document.version);
+    member.gossip.set_seeds(crate::daemon::member::seeds(
+        &document,
+        member.me,
+        member.config.listen.gossip,
+    ));
+    let identity =
+        member.identity.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.clone();
+    let sealed = encode(&LastDocument((*document).clone()))
+        .map_err(|error| Failure::unexpected("failed to encode the document", &error))?;
+    Ok(JoinAnswer {
+        certificate: issued,
+        ca_certificate: identity.ca_certificate,
+        ca_key: identity.ca_key,
+        gossip_keys: identity
+            .gossip_keys
+            .iter()
+            .map(|key| [&[key.id], key.secret.as_slice()].concat())
+            .collect(),
+        document: Some(Sealed { codec: u32::from(LastDocument::VERSION), payload: sealed }),
+        warnings,
+    })
+}
+
+fn check_clock(theirs_unix_ms: i64, warnings: &mut Vec<String>) -> Result<(), Failure> {
+    let ours = i64::try_from(now_unix_ms()).unwrap_or(i64::MAX);
+    let skew = Duration::from_millis(ours.abs_diff(theirs_unix_ms));
+    let direction = if theirs_unix_ms > ours { "ahead of" } else { "behind" };
+    if skew > CLOCK_SKEW_MAX {
+        return Err(refused(
+            format!("the node's clock is {} s {direction} the cluster's", skew.as_secs()),
+            "set the clock, best by a time service: timedatectl set-ntp true",
+        ));
+    }
+    if skew > Duration::from_secs(5) {
+        warnings.push(format!("the clock is {} s {direction} the cluster's", skew.as_secs()));
+    }
+    Ok(())
+}
+
+fn check_versions(call: &JoinCall, warnings: &mut Vec<String>) -> Result<(), Failure> {
+    let ours = env!("CARGO_PKG_VERSION");
+    let line = |version: &str| version.rsplit_once('.').map(|(line, _)| line.to_owned());
+    if line(&call.relight_version) != line(ours) {
+        return Err(refused(
+            format!("the node runs relight {}, the cluster {ours}", call.relight_version),
+            "install the same version on all nodes",
+        ));
+    }
+    if call.relight_version != ours {
+        warnings.push(format!("the node runs relight {}, this one {ours}", call.relight_version));
+    }
+    Ok(())
+}
+
+/// A node whose server runs in a primary component is adopted only from the component that the
+/// cluster itself is in.
+fn check_history(member: &Member, document: &Document, call: &JoinCall) -> Result<(), Failure> {
+    let Some(theirs) = &call.running_history else { return Ok(()) };
+    let picture = member.picture.borrow().clone();
+    let ours = picture.member.as_ref().and_then(|known| {
+        known.survey.observations.values().filter(|it| it.in_primary()).find_map(|it| {
+            it.galera.as_ref().and_then(|galera| galera.history)
+        })
+    });
+    let ours = ours.or_else(|| document.history());
+    if ours.is_some_and(|ours| ours.to_string() == *theirs) {
+        return Ok(());
+    }
+    Err(refused(
+        format!("the node's server runs in another cluster, with the history {theirs}"),
+        "take it out of that cluster first, or name its history with --give-up",
+    ))
+}

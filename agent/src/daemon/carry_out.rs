@@ -1,0 +1,405 @@
+//! This node's own part of a round: keeps its records true, carries its plan out, and freezes.
+//!
+//! The plan is the core's; here are the order, the one pair of hands and the second quorum read
+//! before what cannot be undone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relight_core::evidence::observation::{Component, NodeObservation, ServerState};
+use relight_core::evidence::record::{DatadirUse, DatadirVerb};
+use relight_core::evidence::stored::SyncedView;
+use relight_core::files::gvwstate::{Gvwstate, SavedView};
+use relight_core::ids::{Epoch, Formation, Term};
+use relight_core::ledger::document::Document;
+use relight_core::ledger::roster::Role;
+use relight_core::recovery::plan::{Action, Because, NodePlan};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::events::Level;
+use super::failure::chain;
+use super::member::Member;
+use super::picture::MemberPicture;
+use super::round::{Thread, worth_telling};
+use crate::act::ActError;
+use crate::observe::evidence::Evidence;
+use crate::observe::node::{Context, Look};
+use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
+
+/// How long a freeze waits for the hands.
+const HANDS_MAX: Duration = Duration::from_secs(60);
+/// How many names of members are remembered; far more than a view has.
+const IDENTITIES_MAX: usize = 256;
+
+/// Why a node did not freeze. It may have frozen, and says so in its next observation.
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    /// The server serves in a primary component: no promise is given (S3).
+    #[error("the server is in a primary component")]
+    InPrimary,
+    /// It cannot be told whether the server serves.
+    #[error("the state of the server is not known")]
+    Unclear,
+    /// The order is of an old term, or the ledger is further.
+    #[error("the order is out of date")]
+    Stale,
+    /// The ledger cannot be read.
+    #[error("failed to read the ledger")]
+    Ledger(#[source] crate::ledger::LedgerError),
+    /// The promise could not be stored.
+    #[error("failed to store the freeze")]
+    Keeper(#[from] crate::gate::keeper::KeeperError),
+    /// The server could not be stopped, or evidence not be taken.
+    #[error("failed to prove the server off")]
+    Act(#[from] ActError),
+    /// Something else is being done on this node.
+    #[error("this node is busy")]
+    Busy,
+}
+
+/// Freezes this node for an epoch and reports (R2): durable first, then the server is proven off,
+/// then the evidence is taken.
+///
+/// # Errors
+/// Every [`FreezeError`].
+pub async fn freeze(
+    member: &Arc<Member>,
+    epoch: Epoch,
+    term: Term,
+) -> Result<NodeObservation, FreezeError> {
+    let document = member.ledger.read().await.map_err(FreezeError::Ledger)?;
+    if document.term != term || document.last_epoch >= epoch {
+        return Err(FreezeError::Stale);
+    }
+    let _hands =
+        timeout(HANDS_MAX, member.acting.lock()).await.map_err(|_| FreezeError::Busy)?;
+    let before = look(member, &document).await.observation;
+    if before.in_primary() {
+        return Err(FreezeError::InPrimary);
+    }
+    refuse_unclear(&before)?;
+    let keeper = member.keeper.clone();
+    let stored = tokio::task::spawn_blocking(move || keeper.freeze(epoch)).await;
+    stored.map_err(|_| FreezeError::Act(ActError::GivenUp))??;
+    member.tell(Level::Notice, "permit", format!("frozen for epoch {epoch}"));
+    if !before.server.is_off() {
+        member.tell(Level::Notice, "server", "stopping the server: it has no primary component");
+        member.hands.stop().await?;
+    }
+    if !member.watch.evidence_is_current() {
+        take_evidence(member).await?;
+    }
+    let report = look(member, &document).await.observation;
+    if report.server.is_off() { Ok(report) } else { Err(FreezeError::Unclear) }
+}
+
+/// A server that runs and does not say where it stands may be serving.
+fn refuse_unclear(before: &NodeObservation) -> Result<(), FreezeError> {
+    let component = before.galera.as_ref().map(|galera| galera.component);
+    match (before.server, component) {
+        (ServerState::Hung | ServerState::Unknown, _) => Err(FreezeError::Unclear),
+        (ServerState::Running, None | Some(Component::Unknown)) => Err(FreezeError::Unclear),
+        (
+            ServerState::Running
+            | ServerState::Starting
+            | ServerState::Stopping
+            | ServerState::Stopped
+            | ServerState::Failed,
+            _,
+        ) => Ok(()),
+    }
+}
+
+/// One look of this node.
+pub async fn look(member: &Member, document: &Document) -> Look {
+    let context = Context {
+        standing: member.keeper.standing(),
+        views: member.views.views(),
+        roster: &document.roster,
+        merge_grace: Duration::from_secs(u64::from(document.settings.merge_grace_s)),
+    };
+    member.watch.look(context).await
+}
+
+/// Takes evidence while the server is off, and takes note of it if it is good.
+///
+/// # Errors
+/// The unit's.
+pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
+    member.hands.take_evidence().await?;
+    let evidence = Evidence::read(&member.watch.evidence_dir);
+    let free = evidence.record.is_some_and(|record| record.datadir_use == DatadirUse::Free);
+    if free {
+        member.watch.evidence_taken();
+    }
+    Ok(())
+}
+
+/// Keeps what has to be remembered up to date: evidence of a server that is off, the view of one
+/// that runs, names, and the configuration for a changed roster.
+pub async fn keep_records(
+    member: &Arc<Member>,
+    thread: &mut Thread,
+    picture: &Arc<MemberPicture>,
+    look: &Look,
+) {
+    let own = &look.observation;
+    let witness = own_role(member, &picture.document) == Role::Witness;
+    if witness {
+        return;
+    }
+    if own.server.is_off()
+        && !member.watch.evidence_is_current()
+        && !thread.patience.waits()
+        && let Ok(_hands) = member.acting.try_lock()
+        && let Err(error) = take_evidence(member).await
+    {
+        thread.patience.failed();
+        warn!(why = chain(&error), "the evidence of this node could not be taken");
+    }
+    note_view(member, thread, picture, own).await;
+    let identities: std::collections::BTreeMap<_, _> = picture
+        .survey
+        .observations
+        .values()
+        .flat_map(|report| &report.identities)
+        .map(|(gcomm, node)| (*gcomm, *node))
+        .collect();
+    if identities.len() <= IDENTITIES_MAX && !identities.is_empty() {
+        store_views(member, move |views| views.identities.extend(identities)).await;
+    }
+    configure_for_roster(member, thread, picture, own).await;
+}
+
+/// Makes each new primary view durable: its number stands only in Galera's own file, which the
+/// evidence unit copies.
+async fn note_view(
+    member: &Arc<Member>,
+    thread: &mut Thread,
+    picture: &Arc<MemberPicture>,
+    own: &NodeObservation,
+) {
+    let Some(galera) = own.galera.as_ref().filter(|_| own.in_primary()) else { return };
+    let Some(conf_id) = galera.conf_id else { return };
+    let now = (conf_id, galera.group.clone());
+    if thread.noted.as_ref() == Some(&now) || thread.patience.waits() {
+        return;
+    }
+    let Ok(_hands) = member.acting.try_lock() else { return };
+    if let Err(error) = member.hands.take_evidence().await {
+        thread.patience.failed();
+        warn!(why = chain(&error), "the present view could not be read");
+        return;
+    }
+    let Gvwstate::View(saved) = Evidence::read(&member.watch.evidence_dir).view_file() else {
+        return;
+    };
+    // The file follows the view a moment later; until it names all members it is the old one.
+    let size = usize::try_from(galera.size.unwrap_or(0)).unwrap_or(0);
+    if saved.members.len() != size {
+        return;
+    }
+    let epoch = picture.document.epoch().map_or(Epoch(0), |record| record.epoch);
+    let entered = own.entered.unwrap_or(epoch);
+    if store_saved_view(member, &saved, entered).await {
+        thread.noted = Some(now);
+    }
+}
+
+async fn store_saved_view(member: &Arc<Member>, saved: &SavedView, entered: Epoch) -> bool {
+    let view = SyncedView::of(saved, entered);
+    store_views(member, move |views| views.last = Some(view)).await
+}
+
+async fn store_views(
+    member: &Arc<Member>,
+    change: impl FnOnce(&mut super::records::Views) + Send + 'static,
+) -> bool {
+    let views = member.views.clone();
+    match tokio::task::spawn_blocking(move || views.change(change)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            warn!(why = chain(&error), "what was seen could not be stored");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// The cluster address follows the roster, also while the server runs.
+async fn configure_for_roster(
+    member: &Arc<Member>,
+    thread: &mut Thread,
+    picture: &Arc<MemberPicture>,
+    own: &NodeObservation,
+) {
+    let document = &picture.document;
+    let ours = document.roster.members.get(&member.me).is_some_and(|it| it.config_is_ours);
+    let settled = picture.quorum && document.in_charge && document.decision.is_none();
+    if !ours || !settled || !picture.gate_closed || !own.is_synced() {
+        return;
+    }
+    let mark = document.roster.members.values().fold(document.last_formation.0, |mark, it| {
+        mark.wrapping_mul(31).wrapping_add(it.address.to_string().bytes().map(u64::from).sum())
+    });
+    if thread.configured == Some(mark) || thread.patience.waits() {
+        return;
+    }
+    let Ok(_hands) = member.acting.try_lock() else { return };
+    match member.hands.configure(&request(member, document, document.formation())).await {
+        Ok(()) => thread.configured = Some(mark),
+        Err(error) => {
+            thread.patience.failed();
+            warn!(why = chain(&error), "the configuration could not follow the roster");
+        }
+    }
+}
+
+fn own_role(member: &Member, document: &Document) -> Role {
+    document.roster.members.get(&member.me).map_or(Role::Data, |own| own.role)
+}
+
+/// Carries the plan of this round out, as a task with the one pair of hands.
+pub fn follow(
+    member: &Arc<Member>,
+    thread: &mut Thread,
+    picture: &Arc<MemberPicture>,
+    plan: NodePlan,
+    look: &Look,
+) {
+    if look.observation.is_synced() {
+        thread.patience.reset();
+    }
+    if plan.actions.is_empty() || thread.patience.waits() {
+        return;
+    }
+    let Ok(hands) = member.acting.try_lock() else { return };
+    drop(hands);
+    // A join that is planned again has failed before: wait longer each time, whatever happens.
+    if matches!(plan.because, Because::Joins) {
+        thread.patience.failed();
+    }
+    let (member, picture, look) = (member.clone(), picture.clone(), look.clone());
+    tokio::spawn(async move {
+        let Ok(_hands) = member.acting.try_lock() else { return };
+        if let Some((level, text)) = worth_telling(&plan) {
+            member.tell(level, "server", text);
+        }
+        if let Err(error) = carry_out(&member, &picture, &plan, &look).await {
+            let text = format!("an act failed and will be tried again: {}", chain(&error));
+            member.tell(Level::Warning, "server", text);
+        }
+        member.wake.notify_one();
+    });
+}
+
+async fn carry_out(
+    member: &Arc<Member>,
+    picture: &Arc<MemberPicture>,
+    plan: &NodePlan,
+    look: &Look,
+) -> Result<(), ActError> {
+    if plan.irreversible() {
+        // What was planned must still be what a quorum holds.
+        let same = member.ledger.read().await.is_ok_and(|now| {
+            now.last_epoch == picture.document.last_epoch
+                && now.decision == picture.document.decision
+                && now.pause == picture.document.pause
+                && now.roster.members.contains_key(&member.me)
+        });
+        if !same {
+            debug!("the ledger has moved on; the plan is dropped");
+            return Ok(());
+        }
+    }
+    for action in &plan.actions {
+        act(member, &picture.document, action, look).await?;
+    }
+    Ok(())
+}
+
+async fn act(
+    member: &Arc<Member>,
+    document: &Document,
+    action: &Action,
+    look: &Look,
+) -> Result<(), ActError> {
+    let datadir = look.evidence.record.as_ref().and_then(|record| record.datadir.directory);
+    let hands = &member.hands;
+    match action {
+        Action::CloseGate => {
+            hands.close_gate(&request(member, document, document.formation())).await
+        }
+        Action::Configure { formation: Some(formation) } => {
+            hands.configure(&request(member, document, Some(*formation))).await
+        }
+        Action::Configure { formation: None } => Ok(()),
+        Action::ForgetView => hands.change_datadir(DatadirVerb::ForgetView, datadir, None).await,
+        Action::AllowBootstrap { position } => {
+            hands.change_datadir(DatadirVerb::AllowBootstrap, datadir, *position).await
+        }
+        Action::ForceStateTransfer => {
+            hands.change_datadir(DatadirVerb::ForceStateTransfer, datadir, None).await
+        }
+        Action::Grant(grant) => {
+            let (keeper, grant) = (member.keeper.clone(), grant.clone());
+            let granted = tokio::task::spawn_blocking(move || keeper.grant(grant)).await;
+            granted.map_err(|_| ActError::GivenUp)?.map(|_| ()).map_err(ActError::Keeper)
+        }
+        Action::Start => hands.start().await,
+        Action::Bootstrap => hands.bootstrap().await,
+        Action::Stop => hands.stop().await,
+        Action::AcceptWrites => accept_writes(member).await,
+    }
+}
+
+/// R14: recorded first, lifted after.
+async fn accept_writes(member: &Arc<Member>) -> Result<(), ActError> {
+    let keeper = member.keeper.clone();
+    let stored = tokio::task::spawn_blocking(move || keeper.let_clients_in()).await;
+    stored.map_err(|_| ActError::GivenUp)??;
+    let lift = member.watch.probe.execute("SET GLOBAL read_only = OFF", Duration::from_secs(5));
+    lift.await.map_err(|source| ActError::Statement { what: "let clients in", source })
+}
+
+/// What the configuration unit is asked to write for this node.
+#[must_use]
+pub fn request(
+    member: &Member,
+    document: &Document,
+    formation: Option<Formation>,
+) -> ConfigRequest {
+    let ours = document.roster.members.get(&member.me).filter(|own| own.config_is_ours);
+    let Some((own, formation)) = ours.zip(formation) else {
+        return ConfigRequest { galera: None };
+    };
+    let identity =
+        member.identity.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.clone();
+    let zones: std::collections::BTreeSet<&Option<String>> =
+        document.roster.members.values().map(|it| &it.zone).collect();
+    let segment = zones.iter().position(|zone| **zone == own.zone).unwrap_or(0);
+    ConfigRequest {
+        galera: Some(GaleraRequest {
+            group: document.name.group(formation),
+            node: own.name.clone(),
+            address: own.address,
+            members: document
+                .roster
+                .members
+                .values()
+                .filter(|it| it.role == Role::Data)
+                .map(|it| it.address)
+                .collect(),
+            segment: u8::try_from(segment).unwrap_or(0),
+            bind_address: None,
+            provider_options: std::collections::BTreeMap::new(),
+            tls: Some(TlsMaterial {
+                ca: identity.ca_certificate,
+                certificate: identity.chain,
+                key: identity.key,
+            }),
+            mixed_tls: false,
+        }),
+    }
+}

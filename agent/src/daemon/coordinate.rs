@@ -1,0 +1,189 @@
+//! What the coordinator does about a verdict: one change of the ledger, or a request to freeze.
+//!
+//! It obeys the core's verdict and adds nothing. Every change carries the term.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use relight_core::evidence::survey::Survey;
+use relight_core::ids::{Epoch, HistoryId, NodeId, Term};
+use relight_core::ledger::document::Document;
+use relight_core::recovery::judge::Verdict;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::carry_out;
+use super::events::Level;
+use super::failure::chain;
+use super::member::Member;
+use super::picture::MemberPicture;
+use crate::api::messages::Question;
+use crate::api::peers::FREEZE_MAX;
+use crate::ledger::ChangeError;
+
+/// Raises the term and takes the office.
+pub async fn claim(member: &Arc<Member>, seen: Term) {
+    let me = member.me;
+    change(member, "took the coordinator's office", |document| document.claim(me, seen)).await;
+}
+
+/// Carries a verdict out.
+pub async fn obey(
+    member: &Arc<Member>,
+    picture: &Arc<MemberPicture>,
+    verdict: &Verdict,
+    term: Term,
+) {
+    let decision = picture.document.decision.as_ref().map(|decision| decision.epoch);
+    match verdict {
+        Verdict::TakeCharge => {
+            if let Some(history) = live_history(&picture.survey, None) {
+                change(member, "took charge of the cluster", |d| d.take_charge(term, history)).await;
+            }
+        }
+        Verdict::RecordFormed => {
+            let found = decision.zip(live_history(&picture.survey, decision));
+            if let Some((epoch, history)) = found {
+                let text = format!("epoch {epoch} has formed");
+                change(member, &text, |document| document.formed(term, epoch, history)).await;
+            }
+        }
+        Verdict::Open => {
+            if let Some(epoch) = decision {
+                let text = format!("opened epoch {epoch} to clients");
+                change(member, &text, |document| document.open(term, epoch)).await;
+            }
+        }
+        Verdict::Close { epoch } => {
+            let text = format!("closed the attempt for epoch {epoch}: it is not needed");
+            change(member, &text, |document| document.close(term, *epoch)).await;
+        }
+        Verdict::Decide { epoch, formation } => {
+            let text = format!(
+                "decided epoch {epoch}: {} from {}, on the reports of {} nodes",
+                formation.lane,
+                formation.position,
+                picture.survey.observations.len()
+            );
+            change(member, &text, |document| {
+                document.decide(term, *epoch, formation, &picture.survey)
+            })
+            .await;
+        }
+        Verdict::Freeze { epoch, nodes } => {
+            gather(member, *epoch, term, nodes.iter().copied().collect());
+        }
+        Verdict::Healthy
+        | Verdict::Degraded { .. }
+        | Verdict::Wait { .. }
+        | Verdict::Hold(_) => {}
+    }
+    tend_roster(member, picture).await;
+}
+
+/// The history that a member of the component names; of the decided epoch when one is given.
+fn live_history(survey: &Survey, epoch: Option<Epoch>) -> Option<HistoryId> {
+    survey
+        .observations
+        .values()
+        .filter(|report| report.in_primary())
+        .filter(|report| epoch.is_none() || report.entered == epoch)
+        .find_map(|report| report.galera.as_ref()?.history)
+}
+
+/// One change of the ledger; everybody is told to look.
+async fn change<E: Display + std::error::Error + Send + 'static>(
+    member: &Arc<Member>,
+    done: &str,
+    how: impl Fn(&Document) -> Result<Document, E> + Send + Sync,
+) -> bool {
+    match member.ledger.change(how).await {
+        Ok(document) => {
+            member.tell(Level::Notice, "ledger", done);
+            nudge(member, document.version);
+            true
+        }
+        Err(ChangeError::Refused(error)) => {
+            debug!(why = chain(&error), "the ledger has moved on");
+            false
+        }
+        Err(ChangeError::Unreachable(error)) => {
+            debug!(why = chain(&error), "the ledger was not changed");
+            false
+        }
+        // Neither yes nor no: the next round reads it (R21).
+        Err(ChangeError::Unknown) => false,
+    }
+}
+
+/// Tells everybody that the ledger has changed. A hint: a lost one costs time only.
+pub fn nudge(member: &Arc<Member>, version: u64) {
+    member.wake.notify_one();
+    for node in member.peers.others() {
+        let peers = member.peers.clone();
+        tokio::spawn(async move {
+            let asked = Question::Nudge { version };
+            let within = std::time::Duration::from_secs(1);
+            if let Err(error) = peers.ask(node, &asked, within).await {
+                debug!(%node, why = chain(&error), "a nudge was lost");
+            }
+        });
+    }
+}
+
+/// Asks nodes to freeze, this one among them, unless that is under way.
+fn gather(member: &Arc<Member>, epoch: Epoch, term: Term, nodes: Vec<NodeId>) {
+    let member = member.clone();
+    tokio::spawn(async move {
+        let Ok(_gathering) = member.gathering.try_lock() else { return };
+        let text = format!("asking {} nodes to freeze for epoch {epoch}", nodes.len());
+        member.tell(Level::Info, "decision", text);
+        let mut asked = JoinSet::new();
+        for node in nodes {
+            let member = member.clone();
+            asked.spawn(async move {
+                if node == member.me {
+                    let frozen = carry_out::freeze(&member, epoch, term).await;
+                    return (node, frozen.map(|_| ()).map_err(|error| error.to_string()));
+                }
+                let question = Question::Freeze { epoch, term };
+                let within = tokio::time::timeout(FREEZE_MAX, member.peers.freeze(node, &question));
+                let answer = match within.await {
+                    Ok(answer) => answer.map(|_| ()).map_err(|error| chain(&error)),
+                    Err(_) => Err("no answer".to_owned()),
+                };
+                (node, answer)
+            });
+        }
+        while let Some(answer) = asked.join_next().await {
+            if let Ok((node, Err(why))) = answer {
+                let name = member.ledger.cached().roster.name_of(node);
+                let text = format!("{name} did not freeze for epoch {epoch}: {why}");
+                member.tell(Level::Warning, "decision", text);
+            }
+            member.wake.notify_one();
+        }
+    });
+}
+
+/// Gives votes to members that answer, one at a time, and settles changes of voters.
+async fn tend_roster(member: &Arc<Member>, picture: &Arc<MemberPicture>) {
+    let document = &picture.document;
+    if document.roster.electorate.outgoing.is_some() {
+        let settle = |d: &Document| Ok::<_, std::convert::Infallible>(d.settle());
+        change(member, "settled the change of voters", settle).await;
+        return;
+    }
+    let newcomer = document
+        .roster
+        .members
+        .keys()
+        .find(|node| {
+            !document.roster.votes(**node) && picture.survey.observations.contains_key(node)
+        })
+        .copied();
+    if let Some(node) = newcomer {
+        let text = format!("{} gets a vote", document.roster.name_of(node));
+        change(member, &text, |document| document.enfranchise(node)).await;
+    }
+}

@@ -1,0 +1,263 @@
+//! The daemon on its machine: a member of a cluster, or none yet.
+//!
+//! `init` and `join` make it one while it runs, `leave` takes it out again; nothing is restarted.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use relight_core::ids::{BootId, Incarnation, NodeName};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::events::{EventLog, Level};
+use super::failure::chain;
+use super::member::{Member, MemberError, Parts};
+use super::picture::Picture;
+use super::records::{Identity, LastDocument, Life};
+use super::{renewal, round};
+use crate::act::Hands;
+use crate::api::peer_service::{PeerService, now_unix_ms};
+use crate::config::Config;
+use crate::gate::server::{Gate, listen, serve};
+use crate::identity::acceptor::{AcceptorLimits, accept_peers};
+use crate::store::{Loaded, RecordFile, Store, StoreError};
+use crate::systemd::Systemd;
+
+/// The daemon on its machine.
+#[derive(Debug)]
+pub struct Host {
+    /// The configuration of this node.
+    pub config: Config,
+    /// Durable state.
+    pub store: Store,
+    /// This life of the daemon.
+    pub life: Life,
+    /// Whether this is the first start of the daemon in this boot: then evidence that the unit
+    /// took in this boot is of today, because no start can have passed the gate since.
+    pub first_of_boot: bool,
+    /// What happened.
+    pub events: Arc<EventLog>,
+    /// What is known.
+    pub picture: watch::Sender<Arc<Picture>>,
+    /// The hands, for what `init` and `join` look at and do before there is a member.
+    pub hands: Hands,
+    /// One `init`, `join` or `leave` at a time.
+    pub work: tokio::sync::Mutex<()>,
+    running: tokio::sync::Mutex<Option<Running>>,
+    /// Tells the daemon to end, and why.
+    fatal: mpsc::Sender<String>,
+}
+
+#[derive(Debug)]
+struct Running {
+    member: Arc<Member>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Opens the durable state and counts this life.
+    ///
+    /// # Errors
+    /// The store's, or systemd cannot be reached.
+    pub async fn open(config: Config, fatal: mpsc::Sender<String>) -> Result<Self, MemberError> {
+        let store = Store::open(&config.paths.state_dir)?;
+        let boot = crate::units::evidence::boot_id().ok();
+        let (life, first_of_boot) = count_life(&store, boot)?;
+        let name = config.name.clone().or_else(host_name).map_or_else(fallback_name, Ok)?;
+        let picture = Picture {
+            name,
+            at: SystemTime::now(),
+            taken: Instant::now(),
+            member: None,
+            warnings: Vec::new(),
+        };
+        let systemd = Systemd::connect().await?;
+        let hands = Hands {
+            systemd,
+            unit: config.units.mariadb.clone(),
+            requests: config.paths.state_dir.join("requests"),
+        };
+        Ok(Self {
+            config,
+            store,
+            life,
+            first_of_boot,
+            events: Arc::new(EventLog::default()),
+            picture: watch::Sender::new(Arc::new(picture)),
+            hands,
+            work: tokio::sync::Mutex::new(()),
+            running: tokio::sync::Mutex::new(None),
+            fatal,
+        })
+    }
+
+    /// The member that this node is, if it is one.
+    pub async fn member(&self) -> Option<Arc<Member>> {
+        self.running.lock().await.as_ref().map(|running| running.member.clone())
+    }
+
+    /// The stored identity, if there is one.
+    ///
+    /// # Errors
+    /// A record that is lost or damaged: never taken for "no member".
+    pub fn identity(&self) -> Result<Option<(Identity, RecordFile<Identity>)>, StoreError> {
+        Ok(match self.store.record::<Identity>("identity")? {
+            Loaded::Present(identity, file) => Some((identity, file)),
+            Loaded::Missing(_) => None,
+        })
+    }
+
+    /// Begins to be a member: every task of a member starts.
+    ///
+    /// # Errors
+    /// When a part cannot be taken up or a port not be listened at; then nothing runs.
+    pub async fn take_up(
+        self: &Arc<Self>,
+        identity: (Identity, RecordFile<Identity>),
+    ) -> Result<Arc<Member>, MemberError> {
+        let parts = Parts {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            life: self.life.clone(),
+            events: self.events.clone(),
+            picture: self.picture.clone(),
+        };
+        let member = Member::assemble(parts, identity).await?;
+        self.accept_boot_evidence(&member);
+        let mut tasks = vec![self.serve_gate(&member)?, self.serve_peers(&member).await?];
+        tasks.push(tokio::spawn(round::run(member.clone())));
+        tasks.push(tokio::spawn(keep_document(member.clone())));
+        tasks.push(tokio::spawn(renewal::run(member.clone())));
+        let (ended, fatal) = (member.gossip.terminated(), self.fatal.clone());
+        tasks.push(tokio::spawn(async move {
+            let why = ended.await;
+            let _ = fatal.send(format!("gossip ended: {why}")).await;
+        }));
+        *self.running.lock().await = Some(Running { member: member.clone(), tasks });
+        member.tell(Level::Notice, "agent", format!("this node is {}", member.name));
+        Ok(member)
+    }
+
+    /// Ends to be a member: every task of a member stops.
+    pub async fn lay_down(&self) {
+        if let Some(running) = self.running.lock().await.take() {
+            for task in &running.tasks {
+                task.abort();
+            }
+            for task in running.tasks {
+                let _ = task.await;
+            }
+            let last = self.picture.borrow().clone();
+            let none = Picture { member: None, warnings: Vec::new(), ..(*last).clone() };
+            self.picture.send_replace(Arc::new(none));
+        }
+    }
+
+    fn accept_boot_evidence(&self, member: &Member) {
+        let record = crate::observe::evidence::Evidence::read(&member.watch.evidence_dir).record;
+        let of_today = record.is_some_and(|record| {
+            Some(record.boot) == self.life.boot
+                && record.datadir_use == relight_core::evidence::record::DatadirUse::Free
+        });
+        if self.first_of_boot && of_today {
+            member.watch.evidence_taken();
+        }
+    }
+
+    fn serve_gate(&self, member: &Arc<Member>) -> Result<JoinHandle<()>, MemberError> {
+        let run_dir = &self.config.paths.run_dir;
+        let listener = listen(run_dir).map_err(|source| MemberError::Socket {
+            path: run_dir.join(crate::gate::protocol::GATE_SOCKET),
+            source,
+        })?;
+        let gate = Gate {
+            keeper: member.keeper.clone(),
+            cluster: member.ledger.cached().name.clone(),
+            wake: member.wake.clone(),
+            runs: Box::new(member.views.clone()),
+        };
+        Ok(tokio::spawn(serve(listener, Arc::new(gate))))
+    }
+
+    async fn serve_peers(&self, member: &Arc<Member>) -> Result<JoinHandle<()>, MemberError> {
+        let address =
+            std::net::SocketAddr::new(self.config.listen.address, self.config.listen.grpc);
+        let listen = |source| MemberError::Listen { address, source };
+        let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
+        let limits = AcceptorLimits::default();
+        let (incoming, _counters) = accept_peers(listener, &member.credentials, limits)?;
+        let service = relight_proto::v1::peer_server::PeerServer::new(PeerService::new(
+            member.clone(),
+        ));
+        let fatal = self.fatal.clone();
+        Ok(tokio::spawn(async move {
+            let server = tonic::transport::Server::builder()
+                .http2_keepalive_interval(Some(Duration::from_secs(5)))
+                .add_service(service)
+                .serve_with_incoming(incoming);
+            let why = match server.await {
+                Ok(()) => "it stopped".to_owned(),
+                Err(error) => chain(&error),
+            };
+            let _ = fatal.send(format!("the service for other agents ended: {why}")).await;
+        }))
+    }
+}
+
+/// Stores each newer document, so that a node without a quorum knows where it belongs.
+async fn keep_document(member: Arc<Member>) {
+    let mut changes = member.ledger.changes();
+    loop {
+        let document = changes.borrow_and_update().clone();
+        let store = member.store.clone();
+        let seeds =
+            super::member::seeds(&document, member.me, member.config.listen.gossip);
+        member.gossip.set_seeds(seeds);
+        let written = tokio::task::spawn_blocking(move || {
+            let value = LastDocument((*document).clone());
+            match store.record::<LastDocument>("document")? {
+                Loaded::Present(_, mut file) => file.write(&value),
+                Loaded::Missing(vacancy) => vacancy.create(&value).map(|_| ()),
+            }
+        });
+        if let Ok(Err(error)) = written.await {
+            warn!(why = chain(&error), "the newest document could not be stored");
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn count_life(store: &Store, boot: Option<BootId>) -> Result<(Life, bool), StoreError> {
+    match store.record::<Life>("life")? {
+        Loaded::Present(last, mut file) => {
+            let life = Life {
+                incarnation: Incarnation(last.incarnation.0.saturating_add(1)),
+                generation: now_unix_ms().max(last.generation.saturating_add(1)),
+                boot,
+            };
+            file.write(&life)?;
+            let first = boot.is_some() && last.boot != boot;
+            Ok((life, first))
+        }
+        Loaded::Missing(vacancy) => {
+            let life = Life { incarnation: Incarnation(1), generation: now_unix_ms(), boot };
+            vacancy.create(&life)?;
+            Ok((life, true))
+        }
+    }
+}
+
+/// The machine's short name, if it can be a node's.
+#[must_use]
+pub fn host_name() -> Option<NodeName> {
+    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    name.split('.').next()?.to_ascii_lowercase().parse().ok()
+}
+
+fn fallback_name() -> Result<NodeName, MemberError> {
+    "unnamed".parse().map_err(|_| MemberError::NoDocument)
+}

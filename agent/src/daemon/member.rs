@@ -1,0 +1,294 @@
+//! A node as a member of a cluster: all of its parts, put together from what the store holds.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use relight_core::ids::{NodeId, NodeName};
+use relight_core::ledger::document::Document;
+use relight_core::lineage::permit::Standing;
+use tokio::sync::{Notify, watch};
+
+use super::events::EventLog;
+use super::memory::ViewsKeeper;
+use super::picture::Picture;
+use super::records::{Identity, LastDocument, Life};
+use crate::act::Hands;
+use crate::api::peers::Peers;
+use crate::config::Config;
+use crate::gate::keeper::Keeper;
+use crate::gossip::keyring::{GroupKey, Keyring, KeyringError};
+use crate::gossip::membership::{Membership, MembershipConfig, MembershipError, Pace};
+use crate::gossip::transport::LiveKeyring;
+use crate::identity::ca::{CaError, CertificateAuthority};
+use crate::identity::credentials::{
+    Credentials, CredentialsError, CredentialsPem, LiveCredentials,
+};
+use crate::ledger::{Ledger, Voter};
+use crate::observe::node::{Memory, NodeWatch};
+use crate::observe::server::ServerProbe;
+use crate::store::{Loaded, RecordFile, Store, StoreError};
+use crate::systemd::{Systemd, SystemdError};
+
+/// The first drop-in of the gate; where it is, the gate is closed.
+const GATE_DROP_IN: &str = "/etc/systemd/system/mariadb.service.d/00-relight-gate.conf";
+/// Where Debian's server listens for local clients.
+const SERVER_SOCKET: &str = "/run/mysqld/mysqld.sock";
+
+/// Why a member could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// A record is lost, damaged or cannot be written.
+    #[error("failed to take up this node's durable state")]
+    Store(#[from] StoreError),
+    /// The stored certificate or key cannot be used.
+    #[error("failed to take up this node's certificate")]
+    Credentials(#[from] CredentialsError),
+    /// The stored CA cannot be used.
+    #[error("failed to take up the cluster's CA")]
+    Ca(#[from] CaError),
+    /// The stored gossip keys cannot be used.
+    #[error("failed to take up the gossip keys")]
+    Keyring(#[from] KeyringError),
+    /// Gossip could not start.
+    #[error("failed to start gossip")]
+    Gossip(#[from] MembershipError),
+    /// systemd cannot be reached.
+    #[error("failed to reach systemd")]
+    Systemd(#[from] SystemdError),
+    /// There is no document to start from.
+    #[error("this node has an identity and no document of the ledger")]
+    NoDocument,
+    /// A socket cannot be made.
+    #[error("failed to listen at `{}`", path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A port cannot be listened at.
+    #[error("failed to listen at {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A node as a member.
+#[derive(Debug)]
+pub struct Member {
+    /// This node.
+    pub me: NodeId,
+    /// Its name.
+    pub name: NodeName,
+    /// Who it is, with its keys.
+    pub identity: Mutex<(Identity, RecordFile<Identity>)>,
+    /// The configuration of this node.
+    pub config: Config,
+    /// Durable state.
+    pub store: Store,
+    /// The certificate in force.
+    pub credentials: LiveCredentials,
+    /// The cluster's CA.
+    pub ca: CertificateAuthority,
+    /// The acceptor.
+    pub voter: Arc<Voter>,
+    /// The other agents.
+    pub peers: Arc<Peers>,
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+    /// Gossip.
+    pub gossip: Membership,
+    /// Freezes and permits.
+    pub keeper: Arc<Keeper>,
+    /// What is remembered of views.
+    pub views: Arc<ViewsKeeper>,
+    /// The eyes.
+    pub watch: NodeWatch,
+    /// The hands.
+    pub hands: Hands,
+    /// One act at a time: a plan, a freeze, or a person's order.
+    pub acting: tokio::sync::Mutex<()>,
+    /// Asks of nodes to freeze are under way.
+    pub gathering: tokio::sync::Mutex<()>,
+    /// Wakes the round.
+    pub wake: Arc<Notify>,
+    /// What happened.
+    pub events: Arc<EventLog>,
+    /// What is known, for whoever asks.
+    pub picture: watch::Sender<Arc<Picture>>,
+    /// Counts rounds; the watchdog is fed only while it grows.
+    pub rounds: AtomicU64,
+    /// Where the gate's drop-in lies.
+    pub gate_drop_in: PathBuf,
+}
+
+/// What a member is made from, apart from the store.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration of this node.
+    pub config: Config,
+    /// Durable state.
+    pub store: Store,
+    /// This life of the daemon.
+    pub life: Life,
+    /// What happened.
+    pub events: Arc<EventLog>,
+    /// What is known, for whoever asks.
+    pub picture: watch::Sender<Arc<Picture>>,
+}
+
+impl Member {
+    /// Puts a member together from its stored identity.
+    ///
+    /// # Errors
+    /// Every [`MemberError`]; nothing runs then.
+    pub async fn assemble(
+        parts: Parts,
+        (identity, identity_file): (Identity, RecordFile<Identity>),
+    ) -> Result<Arc<Self>, MemberError> {
+        let Parts { config, store, life, events, picture } = parts;
+        let credentials = LiveCredentials::new(credentials_of(&identity)?);
+        let ca = CertificateAuthority::from_pem(
+            identity.cluster,
+            &identity.ca_certificate,
+            &identity.ca_key,
+        )?;
+        let me = identity.node;
+        let voter = Arc::new(Voter::resume(&store));
+        let document = newest_document(&store, &voter)?;
+        let peers = Arc::new(Peers::new(me, config.listen.grpc, credentials.clone()));
+        peers.set_roster(&document.roster);
+        let seeds = seeds(&document, me, config.listen.gossip);
+        let gossip = start_gossip(&config, &identity, &life, seeds).await?;
+        let ledger =
+            Ledger::new((me, life.incarnation), voter.clone(), peers.clone(), document);
+        let systemd = Systemd::connect().await?;
+        let unit = config.units.mariadb.clone();
+        let state_dir = &config.paths.state_dir;
+        let hands = Hands {
+            systemd: systemd.clone(),
+            unit: unit.clone(),
+            requests: state_dir.join("requests"),
+        };
+        let watch = NodeWatch {
+            me,
+            incarnation: life.incarnation,
+            unit,
+            evidence_dir: state_dir.join("evidence"),
+            probe: ServerProbe::new(SERVER_SOCKET.into(), "relight"),
+            systemd,
+            memory: Mutex::new(Memory::default()),
+        };
+        Ok(Arc::new(Self {
+            me,
+            name: identity.name.clone(),
+            keeper: Arc::new(Keeper::open(&store, Standing::default())?),
+            views: Arc::new(ViewsKeeper::open(&store)?),
+            identity: Mutex::new((identity, identity_file)),
+            config,
+            store,
+            credentials,
+            ca,
+            voter,
+            peers,
+            ledger: Arc::new(ledger),
+            gossip,
+            watch,
+            hands,
+            acting: tokio::sync::Mutex::new(()),
+            gathering: tokio::sync::Mutex::new(()),
+            wake: Arc::new(Notify::new()),
+            events,
+            picture,
+            rounds: AtomicU64::new(0),
+            gate_drop_in: GATE_DROP_IN.into(),
+        }))
+    }
+
+    /// Whether the start gate is in place.
+    #[must_use]
+    pub fn gate_closed(&self) -> bool {
+        self.gate_drop_in.exists()
+    }
+
+    /// A round has ended.
+    pub fn count_round(&self) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells of something that happened here.
+    pub fn tell(&self, level: super::events::Level, kind: &'static str, text: impl Into<String>) {
+        self.events.record(self.name.as_str(), level, kind, text.into());
+    }
+}
+
+/// The credentials in an identity.
+///
+/// # Errors
+/// Texts that do not belong together.
+pub fn credentials_of(identity: &Identity) -> Result<Credentials, CredentialsError> {
+    Credentials::from_pem(CredentialsPem {
+        chain: &identity.chain,
+        key: &identity.key,
+        anchors: &identity.ca_certificate,
+    })
+}
+
+/// Where gossip and calls begin: what was last seen chosen, or what the acceptor holds if newer.
+fn newest_document(store: &Store, voter: &Voter) -> Result<Document, MemberError> {
+    let last = match store.record::<LastDocument>("document")? {
+        Loaded::Present(LastDocument(document), _) => Some(document),
+        Loaded::Missing(_) => None,
+    };
+    let accepted = voter.accepted();
+    [last, accepted]
+        .into_iter()
+        .flatten()
+        .max_by_key(|document| document.version)
+        .ok_or(MemberError::NoDocument)
+}
+
+/// Where the other agents gossip.
+#[must_use]
+pub fn seeds(document: &Document, me: NodeId, port: u16) -> Vec<SocketAddr> {
+    document
+        .roster
+        .members
+        .iter()
+        .filter(|(node, _)| **node != me)
+        .map(|(_, member)| SocketAddr::new(member.address, port))
+        .collect()
+}
+
+async fn start_gossip(
+    config: &Config,
+    identity: &Identity,
+    life: &Life,
+    seeds: Vec<SocketAddr>,
+) -> Result<Membership, MemberError> {
+    let mut keys = identity
+        .gossip_keys
+        .iter()
+        .map(|key| GroupKey { id: key.id, secret: key.secret });
+    let Some(primary) = keys.next() else {
+        return Err(MemberError::Keyring(KeyringError::Blank { id: 0 }));
+    };
+    let older: Vec<GroupKey> = keys.collect();
+    let keyring = LiveKeyring::new(Keyring::new(identity.cluster, &primary, &older)?);
+    let gossip = MembershipConfig {
+        cluster: identity.cluster,
+        node: identity.node,
+        generation: life.generation,
+        listen: SocketAddr::new(config.listen.address, config.listen.gossip),
+        advertise: Some(SocketAddr::new(identity.address, config.listen.gossip)),
+        seeds,
+        keyring,
+        pace: Pace::default(),
+    };
+    Ok(Membership::start(gossip).await?)
+}

@@ -1,0 +1,244 @@
+//! The round: look, ask, judge, publish, act. The only place where observing and acting meet.
+//!
+//! Each round reads everything anew, so nothing is done from memory. What takes long (a freeze, a
+//! plan with a start in it) runs as a task with the one pair of hands; rounds go on meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use relight_core::coordinator::{Office, office};
+use relight_core::evidence::survey::Survey;
+use relight_core::ids::{Epoch, NodeId};
+use relight_core::ledger::document::Document;
+use relight_core::recovery::judge::{Judgement, Verdict, judge};
+use relight_core::recovery::plan::{Because, NodePlan, node_plan};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::events::Level;
+use super::failure::chain;
+use super::member::Member;
+use super::picture::{MemberPicture, Picture};
+use super::{carry_out, coordinate};
+use crate::observe::node::{Context, Look};
+
+/// How often a healthy cluster is looked at.
+const CALM: Duration = Duration::from_millis(1000);
+/// How often when something is going on.
+const BUSY: Duration = Duration::from_millis(200);
+/// How long a vacant office is left to those before this node in line, for each of them.
+const TURN: Duration = Duration::from_secs(2);
+
+/// What lasts from one round to the next. Nothing here permits anything.
+#[derive(Debug, Default)]
+pub struct Thread {
+    heard: BTreeMap<NodeId, Instant>,
+    /// Since when the open decision has been open.
+    deciding: Option<(Epoch, Instant)>,
+    /// Since when the office has been vacant.
+    vacant: Option<Instant>,
+    /// The view that was last made durable.
+    pub noted: Option<(u64, Option<String>)>,
+    /// What the Galera configuration was last written for.
+    pub configured: Option<u64>,
+    /// Failed tries, and until when nothing new is tried.
+    pub patience: Patience,
+}
+
+/// Back-off after failed acts: a second, doubled up to a minute.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Patience {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// Whether it is too early to try again.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// One more failed try.
+    pub fn failed(&mut self) {
+        let seconds = 1_u64 << self.failures.min(6);
+        self.failures += 1;
+        self.until = Some(Instant::now() + Duration::from_secs(seconds.min(60)));
+    }
+
+    /// It worked.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Rounds without end. The caller drops it to stop it.
+pub async fn run(member: Arc<Member>) {
+    let mut thread = Thread::default();
+    loop {
+        let picture = one(&member, &mut thread).await;
+        let calm = picture.judgement.verdict == Verdict::Healthy && picture.quorum;
+        member.count_round();
+        let pause = if calm { CALM } else { BUSY };
+        tokio::select! {
+            () = member.wake.notified() => {}
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
+    let cached = member.ledger.cached();
+    let context = Context {
+        standing: member.keeper.standing(),
+        views: member.views.views(),
+        roster: &cached.roster,
+        merge_grace: Duration::from_secs(u64::from(cached.settings.merge_grace_s)),
+    };
+    let (look, peers, read) =
+        tokio::join!(member.watch.look(context), ask_peers(member), member.ledger.read());
+    let (document, quorum) = match read {
+        Ok(document) => (document, true),
+        Err(error) => {
+            debug!(why = chain(&error), "the ledger was not read in this round");
+            (member.ledger.cached(), false)
+        }
+    };
+    let now = Instant::now();
+    thread.heard.extend(peers.iter().map(|observation| (observation.node, now)));
+    thread.heard.insert(member.me, now);
+    let survey = Survey::of(peers.into_iter().chain([look.observation.clone()]));
+    let overdue = thread.overdue(&document);
+    let judgement = judge(&document, &survey, overdue);
+    let gate_closed = member.gate_closed();
+    let plan = node_plan(&document, &survey, member.me, gate_closed);
+    let alive: BTreeSet<NodeId> = member
+        .gossip
+        .peers()
+        .into_iter()
+        .filter(|peer| peer.alive && !peer.leaving)
+        .map(|peer| peer.node)
+        .chain([member.me])
+        .collect();
+    let picture = Arc::new(MemberPicture {
+        me: member.me,
+        document,
+        quorum,
+        survey,
+        heard: thread.heard.clone(),
+        alive,
+        judgement,
+        because: plan.because,
+        voter_trouble: member.voter.trouble(),
+        gate_closed,
+    });
+    publish(member, &picture, &look);
+    carry_out::keep_records(member, thread, &picture, &look).await;
+    if picture.quorum {
+        steer(member, thread, &picture).await;
+        carry_out::follow(member, thread, &picture, plan, &look);
+    }
+    picture
+}
+
+async fn ask_peers(
+    member: &Arc<Member>,
+) -> Vec<relight_core::evidence::observation::NodeObservation> {
+    let mut asked = JoinSet::new();
+    for node in member.peers.others() {
+        let peers = member.peers.clone();
+        asked.spawn(async move { (node, peers.observe(node).await) });
+    }
+    let mut heard = Vec::new();
+    while let Some(answer) = asked.join_next().await {
+        match answer {
+            Ok((_, Ok(observation))) => heard.push(observation),
+            Ok((node, Err(error))) => debug!(%node, why = chain(&error), "no observation"),
+            Err(error) => debug!(why = chain(&error), "asking a peer was given up"),
+        }
+    }
+    heard
+}
+
+fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
+    let mut warnings = look.observation.warnings.clone();
+    warnings.extend(member.config.unknown_keys.iter().map(|key| {
+        format!("relight.toml has an unknown key: {key}")
+    }));
+    let next = Arc::new(Picture {
+        name: member.name.clone(),
+        at: SystemTime::now(),
+        taken: Instant::now(),
+        member: Some(picture.clone()),
+        warnings,
+    });
+    let last = member.picture.send_replace(next.clone());
+    member.events.compare(&last, &next);
+}
+
+impl Thread {
+    /// Whether the open decision has run past its deadline: starts an attempt, permits nothing.
+    fn overdue(&mut self, document: &Document) -> bool {
+        let Some(decision) = &document.decision else {
+            self.deciding = None;
+            return false;
+        };
+        let since = match self.deciding {
+            Some((epoch, since)) if epoch == decision.epoch => since,
+            Some(_) | None => Instant::now(),
+        };
+        self.deciding = Some((decision.epoch, since));
+        let reform = decision.leader.is_none();
+        let limit = Duration::from_secs(u64::from(document.settings.reform_deadline_s));
+        reform && since.elapsed() > limit
+    }
+}
+
+/// The coordinator's part of a round.
+async fn steer(member: &Arc<Member>, thread: &mut Thread, picture: &Arc<MemberPicture>) {
+    if !matches!(member.gossip.self_health(), crate::gossip::membership::SelfHealth::Sound) {
+        return;
+    }
+    match office(&picture.document, member.me, &picture.alive) {
+        Office::Theirs => thread.vacant = None,
+        Office::Wait { turn } => {
+            let since = *thread.vacant.get_or_insert_with(Instant::now);
+            let patience = TURN * u32::try_from(turn).unwrap_or(u32::MAX);
+            if since.elapsed() > patience {
+                coordinate::claim(member, picture.document.term).await;
+            }
+        }
+        Office::Claim { seen } => {
+            thread.vacant = None;
+            coordinate::claim(member, seen).await;
+        }
+        Office::Mine { term } => {
+            thread.vacant = None;
+            let Judgement { verdict, .. } = &picture.judgement;
+            coordinate::obey(member, picture, verdict, term).await;
+        }
+    }
+}
+
+/// What a plan is worth telling: nothing when nothing is done.
+#[must_use]
+pub fn worth_telling(plan: &NodePlan) -> Option<(Level, String)> {
+    let text = match plan.because {
+        Because::AllIsWell | Because::NotMyTurn | Because::Watching => return None,
+        Because::Paused => return None,
+        Because::StoppedByRequest => "the server stays stopped, as a person asked",
+        Because::NotOnTheRoster => "this node is not on the roster any more: the server stops",
+        Because::GateMissing => "putting the start gate in place",
+        Because::Leads => "this node leads the formation: it bootstraps",
+        Because::Reforms => "this node takes part in the common start",
+        Because::Joins => "this node joins the primary component",
+        Because::OffLineage => "this node's data is not on the lineage: it is kept and not started",
+        Because::EvidenceChanged => "this node's evidence is not what was decided upon",
+        Because::PositionUnknown => "this node's position has to be found out first",
+        Because::Opened => "the formation is open: clients are let in",
+        Because::PermitSpent => "this node has used its start for this decision",
+    };
+    Some((Level::Info, text.to_owned()))
+}

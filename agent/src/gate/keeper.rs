@@ -1,0 +1,127 @@
+//! Freezes and permits of this node: one record, one lock, synced before anybody hears of it (R3).
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use relight_core::ids::Epoch;
+use relight_core::lineage::permit::{Grant, Permit, Refusal, Standing};
+
+use crate::daemon::records::GateRecord;
+use crate::store::{Loaded, RecordFile, Store, StoreError};
+
+const NAME: &str = "gate";
+
+/// Why a change of the record was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// The rules forbid it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The record could not be written; nothing follows from the change.
+    #[error("failed to store freezes and permits")]
+    Store(#[source] StoreError),
+}
+
+/// The keeper of freezes and permits. Its methods block while the record is synced.
+#[derive(Debug)]
+pub struct Keeper {
+    inner: Mutex<(Standing, RecordFile<GateRecord>)>,
+}
+
+impl Keeper {
+    /// Goes on from the record, or begins it.
+    ///
+    /// # Errors
+    /// A record that is lost or damaged: a node that forgot its promises must not start anything.
+    pub fn open(store: &Store, first: Standing) -> Result<Self, StoreError> {
+        let inner = match store.record::<GateRecord>(NAME)? {
+            Loaded::Present(GateRecord(standing), file) => (standing, file),
+            Loaded::Missing(vacancy) => {
+                let file = vacancy.create(&GateRecord(first.clone()))?;
+                (first, file)
+            }
+        };
+        Ok(Self { inner: Mutex::new(inner) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Standing, RecordFile<GateRecord>)> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was promised and granted.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.lock().0.clone()
+    }
+
+    /// Changes the record: the disk first, the memory after it.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Standing) -> Result<T, Refusal>,
+    ) -> Result<T, KeeperError> {
+        let mut inner = self.lock();
+        let mut next = inner.0.clone();
+        let answer = change(&mut next)?;
+        if next != inner.0 {
+            inner.1.write(&GateRecord(next.clone())).map_err(KeeperError::Store)?;
+            inner.0 = next;
+        }
+        Ok(answer)
+    }
+
+    /// Freezes for an epoch (R2).
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn freeze(&self, epoch: Epoch) -> Result<(), KeeperError> {
+        self.change(|standing| {
+            standing.freeze(epoch);
+            Ok(())
+        })
+    }
+
+    /// Grants one start.
+    ///
+    /// # Errors
+    /// The rules', the disk's.
+    pub fn grant(&self, grant: Grant) -> Result<Permit, KeeperError> {
+        self.change(|standing| standing.grant(grant).cloned())
+    }
+
+    /// Takes an unused permit back.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn revoke(&self) -> Result<(), KeeperError> {
+        self.change(|standing| {
+            standing.revoke();
+            Ok(())
+        })
+    }
+
+    /// Whether a start would be let through.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, bootstraps: bool) -> Result<Permit, Refusal> {
+        self.lock().0.check(bootstraps).cloned()
+    }
+
+    /// Lets a start through and uses the permit up.
+    ///
+    /// # Errors
+    /// The rules', the disk's.
+    pub fn admit(&self, bootstraps: bool) -> Result<Permit, KeeperError> {
+        self.change(|standing| standing.admit(bootstraps))
+    }
+
+    /// Records that clients are about to be let in (R14).
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn let_clients_in(&self) -> Result<(), KeeperError> {
+        self.change(|standing| {
+            standing.let_clients_in();
+            Ok(())
+        })
+    }
+}
