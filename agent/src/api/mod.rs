@@ -1,4 +1,11 @@
 //! The gRPC interface: what people, programs and other agents may ask.
 
+pub mod agent_service;
+pub mod found;
+pub mod founding_ground;
+pub mod join;
+pub mod leave;
 pub mod messages;
+pub mod peer_service;
 pub mod peers;
+pub mod progress;

@@ -1,25 +1,48 @@
 //! The daemon's life: what `relightd run` does from its start to its end.
 //!
-//! A node that belongs to no cluster is idle here: it says so to systemd and waits, and whatever
-//! happens to MariaDB is none of its business (design 1).
+//! A node that belongs to no cluster is idle: it answers at its socket and waits, and whatever
+//! happens to MariaDB is none of its business (design 1). Stopping or killing the daemon never
+//! touches a running server.
 
 pub mod carry_out;
 pub mod coordinate;
 pub mod events;
 pub mod failure;
+pub mod host;
 pub mod member;
 pub mod memory;
 pub mod picture;
 pub mod records;
+pub mod renewal;
 pub mod round;
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use relight_proto::v1::JoinRequest;
+use relight_proto::v1::agent_server::AgentServer;
 use sd_notify::NotifyState;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::interval;
+use tokio_stream::wrappers::UnixListenerStream;
+use tracing::{error, info, warn};
 
+use self::failure::chain;
+use self::host::Host;
+use self::member::MemberError;
+use crate::api::agent_service::AgentService;
+use crate::api::progress::Report;
 use crate::config::Config;
+
+/// Name of the CLI's socket in the run directory.
+pub const AGENT_SOCKET: &str = "agent.sock";
+/// Name of the systemd credential that holds a join token.
+const JOIN_CREDENTIAL: &str = "relight.join-token";
 
 /// Why the daemon ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +55,15 @@ pub enum DaemonError {
         /// Why.
         source: std::io::Error,
     },
+    /// This node's part in its cluster could not be taken up.
+    #[error("failed to start")]
+    Member(#[from] MemberError),
+    /// A part that everything rests on has ended.
+    #[error("{why}")]
+    Ended {
+        /// Which, and why.
+        why: String,
+    },
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -40,24 +72,122 @@ pub enum DaemonError {
 ///
 /// See [`DaemonError`].
 pub async fn run(config: Config) -> Result<(), DaemonError> {
-    let signals = |source| DaemonError::Machine { what: "wait for the signal to end", source };
-    let tell = |source| DaemonError::Machine { what: "tell systemd", source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+    let machine = |what| move |source| DaemonError::Machine { what, source };
+    let signals = "wait for the signal to end";
+    let mut terminate = signal(SignalKind::terminate()).map_err(machine(signals))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(machine(signals))?;
     for key in &config.unknown_keys {
-        eprintln!("warning: unknown key in the configuration: {key}");
+        warn!(key, "unknown key in the configuration");
     }
-    let status = NotifyState::Status("not a member of any cluster");
-    sd_notify::notify(&[NotifyState::Ready, status]).map_err(tell)?;
+    let (fatal, mut ended) = mpsc::channel(4);
+    let host = Arc::new(Host::open(config, fatal.clone()).await?);
+    let identity = host.identity().map_err(MemberError::Store)?;
+    let is_member = identity.is_some();
+    if let Some(identity) = identity {
+        host.take_up(identity).await?;
+    }
+    serve_people(&host, fatal.clone()).map_err(machine("listen at the agent's socket"))?;
+    crate::http::serve(&host.config.listen, host.picture.subscribe())
+        .await
+        .map_err(machine("listen for HTTP"))?;
+    if !is_member {
+        join_unattended(&host);
+    }
+    notify(&[NotifyState::Ready]);
+    info!(version = env!("CARGO_PKG_VERSION"), member = is_member, "relightd runs");
     // Without a watchdog an hourly message that systemd ignores.
-    let timeout = sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3 * 3600));
-    let mut alive = interval(timeout / 3);
+    let period = sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3 * 3600));
+    let mut alive = interval(period / 3);
+    let mut seen = u64::MAX;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = alive.tick() => sd_notify::notify(&[NotifyState::Watchdog]).map_err(tell)?,
+            why = ended.recv() => {
+                let why = why.unwrap_or_else(|| "a task ended".to_owned());
+                error!(why, "the daemon ends: systemd starts it again");
+                return Err(DaemonError::Ended { why });
+            }
+            _ = alive.tick() => feed_watchdog(&host, &mut seen).await,
         }
     }
-    sd_notify::notify(&[NotifyState::Stopping]).map_err(tell)
+    notify(&[NotifyState::Stopping]);
+    Ok(())
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(why = chain(&error), "systemd could not be told");
+    }
+}
+
+/// Feeds the watchdog only while rounds go on, and tells systemd the verdict in one line.
+async fn feed_watchdog(host: &Host, seen: &mut u64) {
+    let rounds = host.member().await.map(|member| member.rounds.load(Ordering::Relaxed));
+    let progressed = rounds.is_none_or(|rounds| rounds != *seen);
+    *seen = rounds.unwrap_or(u64::MAX);
+    if !progressed {
+        warn!("no round has ended since the last look");
+        return;
+    }
+    let verdict = crate::api::wire::cluster_verdict(&host.picture.borrow());
+    let status = verdict.detail.replace('\n', " ");
+    notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+}
+
+/// The socket for people on this machine: its group has the rights.
+fn serve_people(host: &Arc<Host>, fatal: mpsc::Sender<String>) -> std::io::Result<()> {
+    let path: PathBuf = host.config.paths.run_dir.join(AGENT_SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660))?;
+    let service = AgentServer::new(AgentService::new(host.clone()));
+    tokio::spawn(async move {
+        let server = tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(UnixListenerStream::new(listener));
+        let why = match server.await {
+            Ok(()) => "it stopped".to_owned(),
+            Err(error) => chain(&error),
+        };
+        let _ = fatal.send(format!("the service for agentctl ended: {why}")).await;
+    });
+    Ok(())
+}
+
+/// A token in a file or a systemd credential joins at the first start, without a person.
+fn join_unattended(host: &Arc<Host>) {
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .map(|directory| Path::new(&directory).join(JOIN_CREDENTIAL));
+    let path = host.config.join_token_file.clone().or(credential).filter(|path| path.exists());
+    let Some(path) = path else { return };
+    let host = host.clone();
+    tokio::spawn(async move {
+        let mut pause = Duration::from_secs(1);
+        loop {
+            let token = match std::fs::read_to_string(&path) {
+                Ok(text) => text.trim().to_owned(),
+                Err(error) => {
+                    warn!(why = chain(&error), path = %path.display(), "no join token");
+                    return;
+                }
+            };
+            let (lines, mut told) = mpsc::channel(64);
+            tokio::spawn(async move {
+                while let Some(Ok(line)) = told.recv().await {
+                    info!(step = line.step, "{}", line.text);
+                }
+            });
+            let request = JoinRequest { token, ..JoinRequest::default() };
+            match crate::api::join::join(&host, &request, &Report::new(lines)).await {
+                Ok(()) => return,
+                Err(failure) => warn!(why = %failure, hint = failure.hint, "not joined yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(60));
+        }
+    });
 }

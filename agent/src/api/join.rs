@@ -1,0 +1,397 @@
+//! `join`: this node becomes a member of the cluster that a token names.
+//!
+//! Everything is checked first, on both sides; the first change is made when nothing is left to
+//! say no. From then on the ordinary rounds bring the server in.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use relight_core::ids::{AcceptorId, Epoch, HistoryId, NodeId, NodeName};
+use relight_core::ledger::acceptor::Record as BallotRecord;
+use relight_core::ledger::roster::Role;
+use relight_core::lineage::permit::Standing;
+use relight_proto::v1::peer_client::PeerClient;
+use relight_proto::v1::{JoinAnswer, JoinCall, JoinRequest, ProbeCall};
+use rustls_pki_types::UnixTime;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+
+use super::found::{
+    fresh_uuid, look_at_ground, node_name, role_of, store_member, take_up, until_it_serves,
+};
+use super::founding_ground::{Ground, own_address, user_databases};
+use super::peer_service::{PROBED_PORTS, now_unix_ms};
+use super::progress::Report;
+use super::wire::failure_of;
+use crate::codec::decode;
+use crate::daemon::failure::{Failure, Kind};
+use crate::daemon::host::Host;
+use crate::daemon::records::{GossipKey, Identity, LastDocument};
+use crate::identity::ca::NodeKey;
+use crate::identity::certificate::CaHash;
+use crate::identity::connector::join_channel;
+use crate::identity::token::JoinToken;
+use crate::observe::server::{ServerAnswer, ServerProbe};
+use relight_core::files::wsrep_status::{ComponentStatus, parse_wsrep_status};
+
+const DIAL_MAX: Duration = Duration::from_secs(3);
+const CALL_MAX: Duration = Duration::from_secs(20);
+/// Ports that have to be reachable from the cluster, and are listened at for the pre-flight where
+/// nobody does yet.
+const OWN_PORTS: [u16; 4] = [7381, 4567, 4568, 4444];
+/// Free space that a member needs at the least, in bytes: the log of the server alone takes as much.
+const FREE_MIN: u64 = 256 << 20;
+
+/// Who this node wants to be.
+struct Applicant {
+    name: NodeName,
+    address: IpAddr,
+    zone: Option<String>,
+    role: Role,
+    node: NodeId,
+    acceptor: AcceptorId,
+    key: NodeKey,
+    running: Option<(HistoryId, String)>,
+    stops_server: bool,
+}
+
+/// Joins.
+///
+/// # Errors
+/// Why not, with what to do. Before the first change nothing is different; after it the same
+/// command goes on.
+pub async fn join(
+    host: &Arc<Host>,
+    request: &JoinRequest,
+    report: &Report,
+) -> Result<(), Failure> {
+    let Ok(_work) = host.work.try_lock() else {
+        return Err(Failure::refused("an init, join or leave is under way", "wait for its end"));
+    };
+    let token = JoinToken::parse(&request.token).map_err(|error| {
+        Failure::new(Kind::Usage, "the token cannot be used", error.hint()).because(&error)
+    })?;
+    if let Some(member) = host.member().await {
+        let cached = member.ledger.cached();
+        if cached.cluster != token.cluster {
+            return Err(Failure::refused(
+                format!("this node is a member of the cluster `{}`", cached.name),
+                "`agentctl leave` takes it out",
+            ));
+        }
+        report.skipped("membership", format!("this node is a member of {}", cached.name)).await;
+        return until_it_serves(host, &member, report).await;
+    }
+    let applicant = prepare(host, request, report).await?;
+    let (channel, at) = find_member(&token, &applicant, report).await?;
+    check_ports(&applicant, &channel, at, report).await;
+    report.planned("join", plan_text(&applicant)).await;
+    if request.dry_run {
+        report.finish("nothing was changed").await;
+        return Ok(());
+    }
+    let answer = ask(&channel, call(&applicant, &token, false)?).await?;
+    for warning in &answer.warnings {
+        report.note(warning).await;
+    }
+    store(host, &applicant, &token, &answer)?;
+    report.done("identity", format!("this node is {} at {}", applicant.name, applicant.address)).await;
+    if applicant.stops_server {
+        let stop = host.hands.stop().await;
+        stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
+        report.done("stop", "the server that ran alone is stopped").await;
+    }
+    let member = take_up(host).await?;
+    until_it_serves(host, &member, report).await
+}
+
+fn plan_text(applicant: &Applicant) -> String {
+    let how = match (&applicant.running, applicant.role) {
+        (_, Role::Witness) => "as a witness, without a database",
+        (Some(_), Role::Data) => "with its running server, without a restart",
+        (None, Role::Data) => "by a state transfer that replaces the local database",
+    };
+    format!("{} at {} joins {how}", applicant.name, applicant.address)
+}
+
+/// Everything that can be checked on this node alone.
+async fn prepare(
+    host: &Host,
+    request: &JoinRequest,
+    report: &Report,
+) -> Result<Applicant, Failure> {
+    let role = match request.role.as_deref() {
+        Some("witness") => Role::Witness,
+        Some("data") => Role::Data,
+        None => role_of(host.config.role),
+        Some(other) => {
+            let what = format!("`{other}` is no role");
+            return Err(Failure::new(Kind::Usage, what, "give --role data or --role witness"));
+        }
+    };
+    let asked = request.address.clone().or(host.config.address.map(|ip| ip.to_string()));
+    let mut applicant = Applicant {
+        name: node_name(host, request.name.as_deref())?,
+        address: own_address(asked.as_deref())?,
+        zone: request.zone.clone().or(host.config.zone.as_ref().map(ToString::to_string)),
+        role,
+        node: NodeId(fresh_uuid()?),
+        acceptor: AcceptorId(fresh_uuid()?),
+        key: NodeKey::generate()
+            .map_err(|error| Failure::unexpected("failed to make this node's key", &error))?,
+        running: None,
+        stops_server: false,
+    };
+    check_disk(host)?;
+    if role == Role::Witness {
+        return Ok(applicant);
+    }
+    match look_at_ground(host).await? {
+        Ground::RunningGalera => applicant.running = Some(running_component().await?),
+        Ground::RunningAlone => {
+            check_own_data(request)?;
+            applicant.stops_server = true;
+        }
+        Ground::StoppedAlone => check_own_data(request)?,
+        Ground::StoppedGalera { history } => {
+            let theirs = history.map_or("unknown".to_owned(), |it| it.to_string());
+            if request.give_up.as_deref() != Some(theirs.as_str()) {
+                return Err(Failure::refused(
+                    format!("this node has data of a cluster, with the history {theirs}"),
+                    format!("if it may be lost: agentctl join TOKEN --give-up {theirs}"),
+                ));
+            }
+        }
+        Ground::NoDatabase => {
+            return Err(Failure::refused(
+                "there is no database on this node",
+                "apt install mariadb-server mariadb-backup galera-4, or join with --role witness",
+            ));
+        }
+        Ground::Unclear { why } => {
+            return Err(Failure::refused(
+                format!("it cannot be told what runs on this node: {why}"),
+                "mend that first",
+            ));
+        }
+    }
+    report.done("look", format!("{} at {}", applicant.name, applicant.address)).await;
+    Ok(applicant)
+}
+
+/// Databases that a person made would be replaced by the state transfer.
+fn check_own_data(request: &JoinRequest) -> Result<(), Failure> {
+    let found = user_databases(std::path::Path::new("/var/lib/mysql"))
+        .map_err(|error| Failure::unexpected("failed to list the databases here", &error))?;
+    if found.is_empty() || request.give_up.as_deref() == Some("stand-alone") {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        format!("this node has databases of its own: {}", found.join(", ")),
+        "save them; if they may be lost here: agentctl join TOKEN --give-up stand-alone",
+    ))
+}
+
+fn check_disk(host: &Host) -> Result<(), Failure> {
+    for path in [host.config.paths.state_dir.as_path(), std::path::Path::new("/var/lib/mysql")] {
+        let Ok(disk) = nix::sys::statvfs::statvfs(path) else { continue };
+        let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+        if free < FREE_MIN {
+            return Err(Failure::refused(
+                format!("{} has only {} MiB left", path.display(), free >> 20),
+                "free some space first",
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn running_component() -> Result<(HistoryId, String), Failure> {
+    let probe = ServerProbe::new("/run/mysqld/mysqld.sock".into(), "relight");
+    let ServerAnswer::Live(facts) = probe.ask().await else {
+        return Err(Failure::refused(
+            "the running server does not let relight in",
+            "run `agentctl init` on one node of this Galera cluster first; the account replicates",
+        ));
+    };
+    let status = parse_wsrep_status(&facts.status);
+    let history = status.cluster_history.filter(|_| status.component == ComponentStatus::Primary);
+    let group = facts.variable("wsrep_cluster_name").unwrap_or_default().to_owned();
+    history.map(|history| (history, group)).ok_or_else(|| {
+        Failure::refused(
+            "the running server is in no primary component",
+            "bring its Galera cluster up first, or stop it and join with --give-up",
+        )
+    })
+}
+
+fn call(applicant: &Applicant, token: &JoinToken, dry_run: bool) -> Result<JoinCall, Failure> {
+    let request = applicant
+        .key
+        .request()
+        .map_err(|error| Failure::unexpected("failed to ask for a certificate", &error))?;
+    Ok(JoinCall {
+        token_id: token.token_id.0.to_vec(),
+        token_secret: token.secret.as_bytes().to_vec(),
+        request,
+        name: applicant.name.to_string(),
+        address: applicant.address.to_string(),
+        zone: applicant.zone.clone(),
+        role: match applicant.role {
+            Role::Data => "data".to_owned(),
+            Role::Witness => "witness".to_owned(),
+        },
+        clock_unix_ms: i64::try_from(now_unix_ms()).unwrap_or(i64::MAX),
+        relight_version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_version: String::new(),
+        dry_run,
+        running_history: applicant.running.as_ref().map(|(history, _)| history.to_string()),
+        running_group: applicant.running.as_ref().map(|(_, group)| group.clone()),
+        node_id: applicant.node.to_string(),
+        acceptor_id: applicant.acceptor.to_string(),
+    })
+}
+
+async fn ask(channel: &Channel, call: JoinCall) -> Result<JoinAnswer, Failure> {
+    match timeout(CALL_MAX, PeerClient::new(channel.clone()).join(call)).await {
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        Ok(Err(status)) => Err(failure_of(&status)),
+        Err(_) => Err(Failure::new(
+            Kind::Holding,
+            "the member did not answer in time",
+            "try again; the same token holds",
+        )),
+    }
+}
+
+/// The first member of the token's list that answers the same questions that joining will ask.
+async fn find_member(
+    token: &JoinToken,
+    applicant: &Applicant,
+    report: &Report,
+) -> Result<(Channel, SocketAddr), Failure> {
+    let mut last = None;
+    for address in &token.addresses {
+        let channel = join_channel(token.pin(), *address, DIAL_MAX)
+            .map_err(|error| Failure::unexpected("failed to prepare the connection", &error))?;
+        match ask(&channel, call(applicant, token, true)?).await {
+            Ok(answer) => {
+                for warning in answer.warnings {
+                    report.note(warning).await;
+                }
+                report.done("contact", format!("{address} would let this node in")).await;
+                return Ok((channel, *address));
+            }
+            // A refusal is the cluster's word; the others would say the same.
+            Err(failure) if failure.kind == Kind::Refused => return Err(failure),
+            Err(failure) => {
+                report.note(format!("{address} does not answer: {failure}")).await;
+                last = Some(failure);
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| {
+        Failure::refused("the token names no member", "make a new one: agentctl token create")
+    }))
+}
+
+/// Ports both ways. What cannot be reached is told; a firewall that opens later is no reason to
+/// refuse.
+async fn check_ports(
+    applicant: &Applicant,
+    channel: &Channel,
+    member: SocketAddr,
+    report: &Report,
+) {
+    let mut held = Vec::new();
+    for port in OWN_PORTS {
+        if let Ok(listener) = TcpListener::bind(SocketAddr::new(applicant.address, port)).await {
+            held.push(listener);
+        }
+    }
+    let tcp_ports = PROBED_PORTS
+        .iter()
+        .filter(|port| OWN_PORTS.contains(port))
+        .map(|port| u32::from(*port))
+        .collect();
+    let probe = ProbeCall { address: applicant.address.to_string(), tcp_ports };
+    let asked = timeout(CALL_MAX, PeerClient::new(channel.clone()).probe(probe)).await;
+    drop(held);
+    match asked {
+        Ok(Ok(answer)) => {
+            let closed: Vec<String> = answer
+                .into_inner()
+                .ports
+                .into_iter()
+                .filter(|port| port.answer != "open")
+                .map(|port| format!("{} ({})", port.port, port.answer))
+                .collect();
+            if closed.is_empty() {
+                report.done("ports", format!("{} reaches this node", member.ip())).await;
+            } else {
+                let text = format!(
+                    "{} does not reach this node at {}: open the firewall",
+                    member.ip(),
+                    closed.join(", ")
+                );
+                report.note(text).await;
+            }
+        }
+        Ok(Err(_)) | Err(_) => report.note("the ports of this node could not be checked").await,
+    }
+    let galera = SocketAddr::new(member.ip(), 4567);
+    if applicant.role == Role::Data
+        && !matches!(timeout(DIAL_MAX, tokio::net::TcpStream::connect(galera)).await, Ok(Ok(_)))
+    {
+        report.note(format!("{galera} does not answer: is its server up, the firewall open?")).await;
+    }
+}
+
+fn store(
+    host: &Host,
+    applicant: &Applicant,
+    token: &JoinToken,
+    answer: &JoinAnswer,
+) -> Result<(), Failure> {
+    let odd = |what: &str| Failure::new(Kind::Unexpected, what, "is the other node up to date?");
+    let pinned = CaHash::of_pem(&answer.ca_certificate)
+        .map_err(|error| Failure::unexpected("the CA that was sent cannot be read", &error))?;
+    if pinned != token.ca_hash {
+        return Err(odd("the CA that was sent is not the one that the token names"));
+    }
+    let sealed = answer.document.as_ref().ok_or_else(|| odd("no document was sent"))?;
+    let LastDocument(document) = decode(&sealed.payload)
+        .map_err(|error| Failure::unexpected("the document that was sent cannot be read", &error))?;
+    let mut gossip_keys = Vec::new();
+    for key in &answer.gossip_keys {
+        let (id, secret) = key.split_first().ok_or_else(|| odd("an empty gossip key was sent"))?;
+        let secret = secret.try_into().map_err(|_| odd("a gossip key has another length"))?;
+        gossip_keys.push(GossipKey { id: *id, secret });
+    }
+    let identity = Identity {
+        cluster: token.cluster,
+        cluster_name: document.name.clone(),
+        node: applicant.node,
+        name: applicant.name.clone(),
+        address: applicant.address,
+        zone: applicant.zone.clone(),
+        role: applicant.role,
+        acceptor: applicant.acceptor,
+        chain: answer.certificate.clone(),
+        key: applicant.key.pem(),
+        ca_certificate: answer.ca_certificate.clone(),
+        ca_key: answer.ca_key.clone(),
+        gossip_keys,
+    };
+    crate::daemon::member::credentials_of(&identity).map_err(|error| {
+        Failure::unexpected("the certificate that was sent cannot be used", &error)
+    })?;
+    tracing::debug!(now = UnixTime::now().as_secs(), "the identity is complete");
+    let entered = applicant.running.is_some().then_some(Epoch(0));
+    let standing = Standing { entered, ..Standing::default() };
+    let record = BallotRecord::fresh(applicant.acceptor, token.cluster);
+    store_member(&host.store, &identity, (record, standing, document))
+        .map_err(|error| Failure::unexpected("failed to store this node's identity", &error))
+}

@@ -1,0 +1,165 @@
+//! `leave` and `remove`: a node goes out of the cluster.
+
+use std::sync::Arc;
+
+use relight_core::ids::NodeId;
+use relight_core::ledger::change_roster::RosterRefused;
+use relight_core::ledger::document::Document;
+use relight_proto::v1::{LeaveRequest, RemoveRequest};
+
+use super::progress::Report;
+use crate::daemon::coordinate::nudge;
+use crate::daemon::failure::{Failure, Kind};
+use crate::daemon::host::Host;
+use crate::daemon::member::Member;
+use crate::ledger::ChangeError;
+
+/// Records of a member, the identity first: without it the rest binds nobody.
+const RECORDS: [&str; 5] = ["identity", "gate", "views", "acceptor", "document"];
+
+/// Takes this node out.
+///
+/// # Errors
+/// Why not; the same command goes on where it stopped.
+pub async fn leave(
+    host: &Arc<Host>,
+    request: &LeaveRequest,
+    report: &Report,
+) -> Result<(), Failure> {
+    let Ok(_work) = host.work.try_lock() else {
+        return Err(Failure::refused("an init, join or leave is under way", "wait for its end"));
+    };
+    let Some(member) = host.member().await else {
+        report.skipped("membership", "this node is a member of no cluster").await;
+        report.finish("nothing was changed").await;
+        return Ok(());
+    };
+    let document = member.ledger.cached();
+    report.planned("stop", "the server on this node is stopped in an orderly way").await;
+    report.planned("roster", format!("{} goes off the roster", member.name)).await;
+    report.planned("configuration", "everything that Relight wrote is removed; the data stays").await;
+    if request.dry_run {
+        report.finish("nothing was changed").await;
+        return Ok(());
+    }
+    confirmed(&document, &request.confirm)?;
+    // The hands are kept to the end: no round may start the server again.
+    let hands = member.acting.lock().await;
+    if document.in_charge {
+        let stop = member.hands.stop().await;
+        stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
+        report.done("stop", "the server is stopped").await;
+    }
+    if document.roster.members.len() > 1 {
+        take_off(&member, member.me).await?;
+        report.done("roster", format!("{} is off the roster", member.name)).await;
+    } else {
+        report.note("this was the last node: the cluster ends, its data stays here").await;
+    }
+    host.lay_down().await;
+    let open = host.hands.open_gate().await;
+    open.map_err(|error| Failure::unexpected("failed to remove what Relight wrote", &error))?;
+    report.done("configuration", "the gate and the configuration are removed").await;
+    drop(hands);
+    let store = host.store.clone();
+    drop(member);
+    let forgotten = tokio::task::spawn_blocking(move || {
+        RECORDS.iter().try_for_each(|name| store.forget(name))
+    });
+    match forgotten.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            return Err(Failure::unexpected("failed to remove this node's identity", &error));
+        }
+        Err(error) => return Err(Failure::unexpected("failed to remove the identity", &error)),
+    }
+    report.finish("this node is a member of no cluster; start mariadb yourself if you want it").await;
+    Ok(())
+}
+
+/// Takes another node out, which is off for good.
+///
+/// # Errors
+/// Why not.
+pub async fn remove(
+    member: &Arc<Member>,
+    request: &RemoveRequest,
+    report: &Report,
+) -> Result<(), Failure> {
+    let document = member.ledger.read().await.map_err(|error| {
+        Failure::new(Kind::Holding, "the ledger cannot be read", "a quorum of members has to run")
+            .because(&error)
+    })?;
+    let Some((node, listed)) = document.roster.named(&request.node) else {
+        let refused = RosterRefused::NoSuchNode { name: request.node.clone() };
+        return Err(Failure::refused(refused.to_string(), refused.hint()));
+    };
+    if node == member.me {
+        return Err(Failure::refused("this is the node itself", "`agentctl leave` takes it out"));
+    }
+    report
+        .planned("roster", format!("{} at {} is given up and goes off the roster", listed.name, listed.address))
+        .await;
+    report.note(format!("{} must be off: Relight cannot make sure of that", listed.name)).await;
+    if request.dry_run {
+        report.finish("nothing was changed").await;
+        return Ok(());
+    }
+    confirmed(&document, &request.confirm)?;
+    let picture = member.picture.borrow().member.clone();
+    if picture.is_some_and(|known| known.survey.observations.contains_key(&node)) {
+        return Err(Failure::refused(
+            format!("{} answers", listed.name),
+            format!("on {}: agentctl leave", listed.name),
+        ));
+    }
+    take_off(member, node).await?;
+    report.finish(format!("{} is off the roster", request.node)).await;
+    Ok(())
+}
+
+fn confirmed(document: &Document, typed: &str) -> Result<(), Failure> {
+    if document.name.as_str() == typed {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::Usage,
+        format!("`{typed}` is not the name of this cluster"),
+        format!("type it to confirm: --confirm {}", document.name),
+    ))
+}
+
+/// Vote first, then the place on the roster; each a change of its own.
+async fn take_off(member: &Arc<Member>, node: NodeId) -> Result<(), Failure> {
+    type Part<'a> = &'a (dyn Fn(&Document) -> Result<Document, RosterRefused> + Send + Sync);
+    let disfranchise = |document: &Document| {
+        if document.roster.votes(node) { document.disfranchise(node) } else { Ok(document.clone()) }
+    };
+    let settle = |document: &Document| Ok(document.settle());
+    let dismiss = |document: &Document| {
+        if document.roster.members.contains_key(&node) {
+            document.dismiss(node)
+        } else {
+            Ok(document.clone())
+        }
+    };
+    let parts: [Part<'_>; 4] = [&settle, &disfranchise, &settle, &dismiss];
+    for part in parts {
+        let changed = member.ledger.change(part).await;
+        match changed {
+            Ok(document) => nudge(member, document.version),
+            Err(ChangeError::Refused(error)) => {
+                return Err(Failure::refused(error.to_string(), error.hint()));
+            }
+            Err(error) => {
+                return Err(Failure::new(
+                    Kind::Holding,
+                    "the roster was not changed",
+                    "try the same again",
+                )
+                .because(&error));
+            }
+        }
+    }
+    Ok(())
+}
