@@ -6,7 +6,7 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -159,8 +159,12 @@ fn gate_file() -> Result<PathBuf, GateError> {
 /// Compares the typed name with the agent's, if it answers; if not, root's word counts.
 async fn check_cluster(session: &Session, typed: &str) -> Result<(), GateError> {
     let asked = tokio::time::timeout(PATIENCE, super::status::fetch(session)).await;
-    let Ok(Ok(pb::ClusterStatus { cluster: Some(cluster), .. })) = asked else {
+    let Ok(Ok(status)) = asked else {
         note("no agent answers here, so the cluster's name could not be checked\n");
+        return Ok(());
+    };
+    let Some(cluster) = status.cluster else {
+        note("the agent says that this node is not a member of any cluster\n");
         return Ok(());
     };
     if cluster.name == typed {
@@ -187,6 +191,8 @@ fn write_durably(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&fresh)?;
+    // Whatever root's umask is: people have to see that the gate is open, and why.
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;

@@ -81,9 +81,13 @@ type Answer = Result<pb::ClusterStatus, Failure>;
 
 /// Shows the last answer and says what was still missing.
 fn ran_out(session: &Session, args: &StatusArgs, last: Option<Answer>) -> Result<Failure, Failure> {
+    let mut hint = "it goes on without you; wait again, or see why: `agentctl explain`".to_owned();
     let cause = match last {
         None => "the agent gave no answer".into(),
-        Some(Err(failure)) => failure.sentence(),
+        Some(Err(failure)) => {
+            hint = failure.hint().to_owned();
+            failure.sentence()
+        }
         Some(Ok(status)) => {
             put(&render(session, args.reading.output, &status))?;
             still_missing(&status)
@@ -91,8 +95,7 @@ fn ran_out(session: &Session, args: &StatusArgs, last: Option<Answer>) -> Result
     };
     let limit = humantime::format_duration(args.timeout);
     let what = format!("the cluster was not healthy within {limit}");
-    let hint = "it goes on without you; wait again, or see why: `agentctl explain`";
-    Ok(Failure::new(Exit::Holding, [what, cause, hint.into()]))
+    Ok(Failure::new(Exit::Holding, [what, cause, hint]))
 }
 
 /// One sentence on what keeps the cluster from being healthy.
