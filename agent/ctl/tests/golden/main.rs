@@ -15,6 +15,7 @@
 mod canned;
 mod fake_agent;
 mod live;
+mod terminal;
 
 use std::fmt::Write as _;
 use std::fs;
