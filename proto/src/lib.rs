@@ -7,6 +7,8 @@ pub mod v1 {
     #![allow(
         missing_docs,
         clippy::all,
+        clippy::allow_attributes_without_reason,
+        clippy::too_many_lines,
         clippy::wildcard_enum_match_arm,
         reason = "generated code; the comments of the .proto files are its documentation"
     )]

@@ -37,6 +37,7 @@ pub struct Arguments {
 
 /// Options of every verb.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 pub struct Shared {
     /// Unix socket of the agent that is asked
     #[arg(long, global = true, env = "RELIGHT_SOCKET", default_value = DEFAULT_SOCKET)]
@@ -354,6 +355,7 @@ pub struct ManArgs {
     pub folder: PathBuf,
 }
 
-fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    humantime::parse_duration(text)
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    // The library's own message ("expected number at 0") helps nobody.
+    humantime::parse_duration(text).map_err(|_| "a duration is such as `90s`, `5m`, `1h` or `7d`")
 }

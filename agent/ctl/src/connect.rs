@@ -27,7 +27,7 @@ pub const READ_LIMIT: Duration = Duration::from_secs(10);
 pub const CHANGE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where a package puts the daemon; used only to tell "not running" from "not installed".
-const DAEMON: &str = "/usr/bin/relightd";
+const DAEMON: &str = "/usr/sbin/relightd";
 
 /// Why no agent was reached.
 #[derive(Debug, thiserror::Error)]
@@ -154,3 +154,6 @@ pub fn failure_of(doing: &str, status: &Status) -> Failure {
         ],
     )
 }
+
+#[cfg(test)]
+mod tests;

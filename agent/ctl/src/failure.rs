@@ -128,6 +128,11 @@ impl Failure {
         self.lasting
     }
 
+    /// What to do.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+
     /// What failed and why, as one sentence: for a frame of `status --watch`.
     pub fn sentence(&self) -> String {
         plain(&format!("{}: {}", self.what, self.causes.join(": ")))
@@ -178,11 +183,13 @@ fn exit_of_code(code: Code) -> Exit {
 }
 
 fn cause_of_code(doing: &str, code: Code) -> String {
-    match code {
-        Code::Unimplemented => format!("the agent does not know how to {doing}"),
-        Code::Unavailable | Code::Cancelled => "the connection to the agent broke".into(),
-        other => format!("the agent named no cause (gRPC code {}: {other})", i32::from(other)),
+    if code == Code::Unimplemented {
+        return format!("the agent does not know how to {doing}");
     }
+    if matches!(code, Code::Unavailable | Code::Cancelled) {
+        return "the connection to the agent broke".into();
+    }
+    format!("the agent named no cause (gRPC code {}: {code})", i32::from(code))
 }
 
 fn hint_of(exit: Exit, code: Code) -> &'static str {

@@ -52,9 +52,10 @@ impl Session {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
-    /// Whether standard error is a terminal, where a line may be replaced.
-    pub fn live_notes(&self) -> bool {
-        io::stderr().is_terminal()
+    /// Columns of the terminal on standard error, where a line may be replaced.
+    pub fn live_notes(&self) -> Option<usize> {
+        let size = terminal_size::terminal_size_of(io::stderr());
+        size.map(|(width, _)| usize::from(width.0))
     }
 }
 

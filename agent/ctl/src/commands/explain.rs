@@ -49,9 +49,9 @@ impl From<&pb::Explanation> for ExplainDocument {
             node: it.node,
             age_ms: it.age_ms,
             frozen: it.frozen,
-            server: it.server,
-            position: it.position,
-            frontier: it.frontier,
+            server: known(&it.server).into(),
+            position: known(&it.position).into(),
+            frontier: known(&it.frontier).into(),
             remarks: it.remarks,
         });
         let rules = explanation.rules.iter().cloned().map(|it| RuleDocument {

@@ -10,6 +10,7 @@ use relight_proto::v1::control_server_request::Verb as ServerVerb;
 use tonic::Streaming;
 
 use super::confirm::{ask_for_cluster, somebody_to_ask};
+use super::status::Ends;
 use crate::args::{DbArgs, InitArgs, JoinArgs, LeaveArgs, RemoveArgs, Role};
 use crate::connect::{CHANGE_LIMIT, answer, failure_of};
 use crate::failure::{Exit, Failure};
@@ -182,7 +183,7 @@ async fn follow(
 ) -> Result<Exit, Failure> {
     let answer = steps == Steps::Answer;
     let paint = if answer { session.canvas.paint } else { session.paint_notes };
-    let mut lines = ProgressLines::new(!answer && session.live_notes(), paint);
+    let mut lines = ProgressLines::new(session.live_notes().filter(|_| !answer), paint);
     let show = |text: &str| {
         if answer {
             return put(text);
@@ -190,8 +191,16 @@ async fn follow(
         note(text);
         Ok(())
     };
+    let mut ends = Ends::new()?;
     loop {
-        match stream.message().await {
+        let next = tokio::select! {
+            next = stream.message() => next,
+            () = ends.next() => {
+                show(lines.close())?;
+                return Err(interrupted(doing));
+            }
+        };
+        match next {
             Ok(Some(step)) => {
                 show(&lines.render(&step))?;
                 if step.finished {
@@ -218,6 +227,13 @@ fn ended(doing: &str, last: &pb::Progress) -> Result<Exit, Failure> {
     let hint = "what the agent did meanwhile: `agentctl events`; its log: `journalctl -u relightd`";
     let parts = [format!("failed to {doing}"), last.text.clone(), hint.into()];
     Err(Failure::new(Exit::Unexpected, parts))
+}
+
+fn interrupted(doing: &str) -> Failure {
+    let what = format!("stopped looking on before it was done: {doing}");
+    let cause = "Ctrl-C; the agent goes on with the work".into();
+    let hint = "to see how it ends: `agentctl events --follow`, `agentctl status --watch`".into();
+    Failure::new(Exit::Unexpected, [what, cause, hint])
 }
 
 fn cut_short(doing: &str) -> Failure {

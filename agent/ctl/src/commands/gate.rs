@@ -6,7 +6,7 @@
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -97,28 +97,24 @@ impl Explained for GateError {
 /// Not root, no consent, another cluster's name, or a file that cannot be written.
 pub async fn open(session: &Session, args: GateOpenArgs) -> Result<Exit, Failure> {
     let path = gate_file()?;
-    let cluster = match args.confirm {
-        Some(name) => name,
-        None => {
-            somebody_to_ask(session, "gate open")?;
-            note(WHAT_IT_MEANS);
-            ask_for_cluster()?
-        }
-    };
+    if args.confirm.is_none() {
+        somebody_to_ask(session, "gate open")?;
+    }
+    note(WHAT_IT_MEANS);
+    let cluster = args.confirm.map_or_else(ask_for_cluster, Ok)?;
     check_cluster(session, &cluster).await?;
     let failed = |source| GateError::File { doing: "write", path: path.clone(), source };
     write_durably(&path, &content(&cluster)).map_err(failed)?;
     note(&format!("the start gate of this node is open ({})\n", path.display()));
-    note(WHAT_IT_MEANS);
     note("close it as soon as the database runs: agentctl gate close\n");
     tell(session, pb::ControlGateRequest { open: true, confirm: cluster }).await;
     Ok(Exit::Done)
 }
 
 const WHAT_IT_MEANS: &str = "\
-  Every start of the database on this node now goes through unasked, a bootstrap included.
-  Nothing keeps two nodes from becoming two clusters: start one node alone, and only the
-  one that has the newest data; let the others join it.
+While the gate is open, every start of the database on this node goes through unasked, a
+bootstrap included. Nothing keeps two nodes from becoming two clusters then: bootstrap one
+node only, the one that has the newest data, and let the others join it.
 ";
 
 /// Closes the gate.
@@ -159,8 +155,12 @@ fn gate_file() -> Result<PathBuf, GateError> {
 /// Compares the typed name with the agent's, if it answers; if not, root's word counts.
 async fn check_cluster(session: &Session, typed: &str) -> Result<(), GateError> {
     let asked = tokio::time::timeout(PATIENCE, super::status::fetch(session)).await;
-    let Ok(Ok(pb::ClusterStatus { cluster: Some(cluster), .. })) = asked else {
+    let Ok(Ok(status)) = asked else {
         note("no agent answers here, so the cluster's name could not be checked\n");
+        return Ok(());
+    };
+    let Some(cluster) = status.cluster else {
+        note("the agent says that this node is not a member of any cluster\n");
         return Ok(());
     };
     if cluster.name == typed {
@@ -176,7 +176,8 @@ fn content(cluster: &str) -> String {
     let user = user.unwrap_or_else(|| geteuid().to_string());
     let behind =
         env::var("SUDO_USER").map_or_else(|_| user.clone(), |who| format!("{user} ({who})"));
-    let now = OffsetDateTime::from(SystemTime::now()).format(&Rfc3339).unwrap_or_default();
+    let now = OffsetDateTime::from(SystemTime::now());
+    let now = now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default();
     let line = |key: &str, value: &str| format!("{key} = {}\n", serde_json::json!(value));
     let note = "# Opens the start gate of this node. Remove it with: agentctl gate close\n";
     format!("{note}{}{}{}", line("cluster", cluster), line("by", &behind), line("at", &now))
@@ -187,6 +188,8 @@ fn write_durably(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&fresh)?;
+    // Whatever root's umask is: people have to see that the gate is open, and why.
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;

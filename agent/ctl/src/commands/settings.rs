@@ -92,8 +92,9 @@ fn setting_table(settings: &[pb::Setting]) -> Table {
     for setting in settings {
         let pb::Setting { key, value, default_value, accepts, .. } = setting;
         let tone = if value == default_value { Tone::Plain } else { Tone::Strong };
-        let value = Cell::new(value, tone);
-        table.push([key.into(), value, default_value.into(), accepts.into()]);
+        let value = Cell::new(if value.is_empty() { "-" } else { value }, tone);
+        let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+        table.push([key.into(), value, or_dash(default_value).into(), or_dash(accepts).into()]);
     }
     table
 }

@@ -59,7 +59,8 @@ async fn wait(session: &Session, args: &StatusArgs) -> Result<pb::ClusterStatus,
     let deadline = Instant::now().checked_add(args.timeout);
     let mut last = None;
     loop {
-        let asked = match deadline {
+        // The first question is always heard out, so that a wait of 0 s is one honest look.
+        let asked = match deadline.filter(|_| last.is_some()) {
             Some(deadline) => timeout_at(deadline, fetch(session)).await.ok(),
             None => Some(fetch(session).await),
         };
@@ -81,9 +82,13 @@ type Answer = Result<pb::ClusterStatus, Failure>;
 
 /// Shows the last answer and says what was still missing.
 fn ran_out(session: &Session, args: &StatusArgs, last: Option<Answer>) -> Result<Failure, Failure> {
+    let mut hint = "it goes on without you; wait again, or see why: `agentctl explain`".to_owned();
     let cause = match last {
         None => "the agent gave no answer".into(),
-        Some(Err(failure)) => failure.sentence(),
+        Some(Err(failure)) => {
+            hint = failure.hint().to_owned();
+            failure.sentence()
+        }
         Some(Ok(status)) => {
             put(&render(session, args.reading.output, &status))?;
             still_missing(&status)
@@ -91,8 +96,7 @@ fn ran_out(session: &Session, args: &StatusArgs, last: Option<Answer>) -> Result
     };
     let limit = humantime::format_duration(args.timeout);
     let what = format!("the cluster was not healthy within {limit}");
-    let hint = "it goes on without you; wait again, or see why: `agentctl explain`";
-    Ok(Failure::new(Exit::Holding, [what, cause, hint.into()]))
+    Ok(Failure::new(Exit::Holding, [what, cause, hint]))
 }
 
 /// One sentence on what keeps the cluster from being healthy.

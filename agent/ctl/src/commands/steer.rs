@@ -39,7 +39,8 @@ fn moment_of(text: &str) -> Result<String, Failure> {
     if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
         return at.format(&Rfc3339).map_err(|error| refused(error.to_string()));
     }
-    let ahead = humantime::parse_duration(text).map_err(|error| refused(error.to_string()))?;
+    let ahead = humantime::parse_duration(text)
+        .map_err(|_| refused("it is neither a duration nor a moment".into()))?;
     let at = SystemTime::now().checked_add(ahead).map(OffsetDateTime::from);
     let at = at.ok_or_else(|| refused("that is too far away".into()))?;
     let at = at.replace_nanosecond(0).unwrap_or(at);

@@ -15,15 +15,15 @@ const REDRAW: &str = "\r\x1b[K";
 /// Turns steps into lines.
 #[derive(Debug)]
 pub struct ProgressLines {
-    live: bool,
+    width: Option<usize>,
     paint: Paint,
     open: bool,
 }
 
 impl ProgressLines {
-    /// `live`: it is a terminal, so a line may be replaced.
-    pub fn new(live: bool, paint: Paint) -> Self {
-        Self { live, paint, open: false }
+    /// `width`: it is a terminal of so many columns, so a line may be replaced.
+    pub fn new(width: Option<usize>, paint: Paint) -> Self {
+        Self { width, paint, open: false }
     }
 
     /// What to write for this step; nothing for a beginning in a file.
@@ -41,11 +41,12 @@ impl ProgressLines {
     }
 
     fn begin(&mut self, progress: &Progress) -> String {
-        if !self.live {
-            return String::new();
-        }
+        let Some(width) = self.width else { return String::new() };
         let redraw = if std::mem::replace(&mut self.open, true) { REDRAW } else { "" };
-        format!("{redraw}{}", self.line("...", Tone::Faint, progress))
+        // Cut, because a line that the terminal wrapped could not be replaced.
+        let line = Self { paint: Paint::Words, ..*self }.line("...", Tone::Plain, progress);
+        let line: String = line.chars().take(width.saturating_sub(1)).collect();
+        format!("{redraw}{}", self.paint.tint(&line, Tone::Faint))
     }
 
     fn line(&self, mark: &str, tone: Tone, progress: &Progress) -> String {

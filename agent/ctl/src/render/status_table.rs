@@ -15,6 +15,7 @@ const LABEL: usize = 10;
 /// The whole answer as text.
 pub fn render(status: &pb::ClusterStatus, canvas: Canvas) -> String {
     let mut text = head(status, canvas);
+    text += &pointer_to_explain(status, canvas);
     if !status.nodes.is_empty() {
         text += "\n";
         text += &node_table(&status.nodes).render(canvas);
@@ -27,6 +28,17 @@ pub fn render(status: &pb::ClusterStatus, canvas: Canvas) -> String {
     text
 }
 
+/// Where the reasons are: the next step itself when there is no better one.
+fn pointer_to_explain(status: &pb::ClusterStatus, canvas: Canvas) -> String {
+    let verdict = status.verdict.clone().unwrap_or_default();
+    let clear = verdict.state() == pb::VerdictState::Healthy;
+    if clear || verdict.reason() == pb::Reason::NotAMember {
+        return String::new();
+    }
+    let name = if next_step(&verdict).is_some() { "why" } else { "next" };
+    format!("{}agentctl explain\n", label(name, canvas))
+}
+
 /// Everything above the nodes.
 pub fn head(status: &pb::ClusterStatus, canvas: Canvas) -> String {
     let mut text = String::new();
@@ -36,6 +48,8 @@ pub fn head(status: &pb::ClusterStatus, canvas: Canvas) -> String {
         text += &format!("{}{rest}\n", canvas.paint.tint(&heading, Tone::Bad));
     }
     text += &field("cluster", &cluster_line(status), canvas);
+    let seen = format!("from {} at {}", status.seen_from, moment(&status.observed_at));
+    text += &field("seen", &seen, canvas);
     if let Some(paused) = status.cluster.as_ref().and_then(|cluster| cluster.paused.as_ref()) {
         let until = moment_from(&paused.until, &status.observed_at);
         text +=
@@ -79,13 +93,10 @@ fn label(name: &str, canvas: Canvas) -> String {
 }
 
 fn cluster_line(status: &pb::ClusterStatus) -> String {
-    let seen = format!("seen from {} at {}", status.seen_from, moment(&status.observed_at));
-    let Some(cluster) = &status.cluster else {
-        return format!("none; {seen}");
-    };
+    let Some(cluster) = &status.cluster else { return "none".into() };
     let pb::Cluster { name, epoch, term, .. } = cluster;
     let coordinator = cluster.coordinator.as_deref().unwrap_or("unknown");
-    format!("{name}  epoch {epoch}, coordinator {coordinator} (term {term}), {seen}")
+    format!("{name}, epoch {epoch}, coordinator {coordinator} (term {term})")
 }
 
 fn verdict_line(verdict: &pb::Verdict, canvas: Canvas) -> String {
@@ -124,22 +135,32 @@ fn waits_line(verdict: &pb::Verdict, now: &str) -> Option<String> {
     }
 }
 
-/// What a person could do now; the agent's own command where it names one.
+/// What a person could do now; the agent's own command where it names one; none when there is
+/// nothing but to look closer.
 fn next_step(verdict: &pb::Verdict) -> Option<String> {
     if let Some(command) = verdict.command.as_deref().filter(|command| !command.is_empty()) {
         return Some(plain(command));
+    }
+    if verdict.reason() == pb::Reason::NotAMember {
+        return Some(
+            "first node: agentctl init --cluster NAME; others: agentctl join TOKEN".into(),
+        );
     }
     let text = match verdict.state() {
         pb::VerdictState::Healthy => return None,
         pb::VerdictState::Recovering => {
             "nothing to type, Relight is at work; to follow: agentctl status --watch"
         }
-        _ if verdict.reason() == pb::Reason::NotAMember => {
-            "first node: agentctl init --cluster NAME; every other: agentctl join TOKEN"
+        pb::VerdictState::Degraded | pb::VerdictState::Holding | pb::VerdictState::Down => {
+            match (verdict.reason() == pb::Reason::Paused, &verdict.until) {
+                (true, _) => "agentctl resume",
+                (false, Some(_)) => "nothing to type; to follow: agentctl status --watch",
+                (false, None) => return None,
+            }
         }
-        _ if verdict.reason() == pb::Reason::Paused => "agentctl resume",
-        _ if verdict.until.is_some() => "nothing to type; to follow: agentctl status --watch",
-        _ => "agentctl explain",
+        pb::VerdictState::Unspecified => {
+            "the agent's word is not known to this agentctl; compare: agentctl version"
+        }
     };
     Some(text.into())
 }

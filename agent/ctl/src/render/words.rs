@@ -39,7 +39,8 @@ pub fn moment_from(rfc3339: &str, now: &str) -> String {
     let away = u64::try_from((at - now).whole_milliseconds());
     match away {
         Ok(ms) if ms < 1000 => format!("{text} (now)"),
-        Ok(ms) => format!("{text} (in {})", age(Some(ms))),
+        // Half a second more, or the last minute would read "59 s".
+        Ok(ms) => format!("{text} (in {})", age(Some(ms + 500))),
         Err(_) => format!("{text} (over)"),
     }
 }

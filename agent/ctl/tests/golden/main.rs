@@ -15,6 +15,7 @@
 mod canned;
 mod fake_agent;
 mod live;
+mod terminal;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -175,6 +176,7 @@ async fn paused_with_a_lossy_decision_and_two_histories() {
     unbounded.decision.as_mut().unwrap().loss_unknown = true;
     let mut story = Story::of_status("lossy-unbounded", unbounded);
     story.types("COLUMNS=100 agentctl status").await;
+    story.types("agentctl status -o json").await;
     story.ends();
 }
 
