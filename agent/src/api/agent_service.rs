@@ -18,9 +18,9 @@ use tonic::{Request, Response, Status};
 use super::messages::{Question, ServerVerb};
 use super::peer_service::{control_server, now_unix_ms};
 use super::progress::Report;
-use super::{found, join, leave, wire};
+use super::{found, join, leave, wire, wire_in};
 use crate::daemon::coordinate::nudge;
-use crate::daemon::events::Level;
+use crate::daemon::events::{EventKind, Level};
 use crate::daemon::failure::{Failure, Kind};
 use crate::daemon::host::Host;
 use crate::daemon::member::Member;
@@ -133,8 +133,7 @@ impl Agent for AgentService {
         request: Request<v1::ListEventsRequest>,
     ) -> Outcome<Self::ListEventsStream> {
         let v1::ListEventsRequest { follow, limit } = request.into_inner();
-        let mut new = self.host.events.follow();
-        let old = self.host.events.recent(usize::try_from(limit).unwrap_or(0));
+        let (old, mut new) = self.host.events.follow(usize::try_from(limit).unwrap_or(0));
         let (lines, stream) = mpsc::channel(64);
         tokio::spawn(async move {
             for event in &old {
@@ -223,10 +222,7 @@ impl Agent for AgentService {
         Ok(Response::new(v1::CreateTokenReply { token: token.to_line(), info: Some(info) }))
     }
 
-    async fn list_tokens(
-        &self,
-        _: Request<v1::ListTokensRequest>,
-    ) -> Outcome<v1::ListTokensReply> {
+    async fn list_tokens(&self, _: Request<v1::ListTokensRequest>) -> Outcome<v1::ListTokensReply> {
         let document = self.member().await?.ledger.cached();
         let now = SystemTime::now();
         let tokens = document.tokens.values().map(|it| wire::token_info(it, now)).collect();
@@ -264,7 +260,7 @@ impl Agent for AgentService {
             let pause = u64::try_from(PAUSE_DEFAULT.as_millis()).unwrap_or(0);
             now_unix_ms().saturating_add(pause)
         } else {
-            wire::ms_of_rfc3339(&until).ok_or_else(|| {
+            wire_in::ms_of_rfc3339(&until).ok_or_else(|| {
                 let what = format!("`{until}` is no moment");
                 let hint = "give it like 2026-11-21T06:00:00Z, or a duration like 30m";
                 wire::status_of(&Failure::new(Kind::Usage, what, hint))
@@ -281,9 +277,8 @@ impl Agent for AgentService {
     }
 
     async fn resume(&self, _: Request<v1::ResumeRequest>) -> Outcome<v1::ResumeReply> {
-        let none = |document: &Document| {
-            Ok::<_, std::convert::Infallible>(document.with_pause(None))
-        };
+        let none =
+            |document: &Document| Ok::<_, std::convert::Infallible>(document.with_pause(None));
         self.change(none, |_| String::new()).await?;
         Ok(Response::new(v1::ResumeReply {}))
     }
@@ -345,7 +340,7 @@ impl Agent for AgentService {
         let config = &self.host.config;
         Ok(Response::new(v1::Config {
             settings,
-            local: wire::local_settings(config),
+            local: wire_in::local_settings(config),
             unknown_keys: config.unknown_keys.clone(),
         }))
     }
@@ -363,7 +358,7 @@ impl Agent for AgentService {
             )
             .await?;
         if let Some(member) = self.host.member().await {
-            member.tell(Level::Notice, "config", format!("{key} is now {value}"));
+            member.tell(Level::Notice, EventKind::Config, format!("{key} is now {value}"));
         }
         let setting = wire::setting(&document.settings, &key);
         setting.map(Response::new).ok_or_else(|| Status::internal("the setting is gone"))

@@ -48,12 +48,16 @@ const FOUNDING_MAX: Duration = Duration::from_secs(300);
 /// No randomness.
 pub fn fresh_uuid() -> Result<Uuid, Failure> {
     let mut bytes = [0; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|error| Failure::unexpected("failed to draw random numbers", &error))?;
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| no_randomness())?;
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+    *version = (*version & 0x0f) | 0x40;
+    *variant = (*variant & 0x3f) | 0x80;
     Ok(Uuid(bytes))
+}
+
+fn no_randomness() -> Failure {
+    let hint = "is `/dev/urandom` there?";
+    Failure::new(Kind::Unexpected, "failed to draw random numbers", hint)
 }
 
 /// What `init` was asked for, and what it found.
@@ -96,10 +100,9 @@ pub async fn found(
     }
     let adopts = wish.ground == Ground::RunningGalera;
     if matches!(wish.ground, Ground::RunningGalera | Ground::RunningAlone) {
-        host.hands
-            .create_accounts()
-            .await
-            .map_err(|error| Failure::unexpected("failed to create the database accounts", &error))?;
+        host.hands.create_accounts().await.map_err(|error| {
+            Failure::unexpected("failed to create the database accounts", &error)
+        })?;
         report.done("accounts", "relight@localhost and mysql@localhost by unix socket").await;
     }
     if adopts {
@@ -167,12 +170,11 @@ pub fn node_name(host: &Host, asked: Option<&str>) -> Result<NodeName, Failure> 
         Some(asked) => asked.parse().map_err(|error| {
             Failure::new(Kind::Usage, "the node's name cannot be used", hint).because(&error)
         }),
-        None => host
-            .config
-            .name
-            .clone()
-            .or_else(host_name)
-            .ok_or_else(|| Failure::new(Kind::Usage, "the machine's name is no node name", hint)),
+        None => {
+            host.config.name.clone().or_else(host_name).ok_or_else(|| {
+                Failure::new(Kind::Usage, "the machine's name is no node name", hint)
+            })
+        }
     }
 }
 
@@ -193,15 +195,18 @@ pub async fn look_at_ground(host: &Host) -> Result<Ground, Failure> {
 }
 
 async fn tell_plan(wish: &Wish, report: &Report) {
-    let who = format!("found the cluster `{}` with {} at {}", wish.cluster, wish.name, wish.address);
+    let who =
+        format!("found the cluster `{}` with {} at {}", wish.cluster, wish.name, wish.address);
     report.planned("found", who).await;
     match wish.ground {
         Ground::RunningGalera => {
-            report.planned("adopt", "the running Galera cluster stays as it is; join the others")
+            report
+                .planned("adopt", "the running Galera cluster stays as it is; join the others")
                 .await;
         }
         Ground::RunningAlone => {
-            report.planned("restart", "the running server is stopped and started as first member")
+            report
+                .planned("restart", "the running server is stopped and started as first member")
                 .await;
         }
         Ground::StoppedAlone
@@ -321,9 +326,7 @@ fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<(), Failure> 
     let request = key.request().map_err(unexpected)?;
     let chain = ca.issue(&request, &profile, now).map_err(unexpected)?;
     let mut secret = [0; 32];
-    SystemRandom::new()
-        .fill(&mut secret)
-        .map_err(|error| Failure::unexpected("failed to draw random numbers", &error))?;
+    SystemRandom::new().fill(&mut secret).map_err(|_| no_randomness())?;
     let document = first_document(wish, adopts, (cluster, node, acceptor));
     let identity = Identity {
         cluster,
@@ -403,7 +406,8 @@ pub async fn until_it_serves(
         let document = &known.document;
         let own = known.survey.observations.get(&member.me);
         let synced = own.is_some_and(|own| own.is_synced());
-        let witness = document.roster.members.get(&member.me).is_some_and(|it| it.role == Role::Witness);
+        let witness =
+            document.roster.members.get(&member.me).is_some_and(|it| it.role == Role::Witness);
         if known.gate_closed && told.insert("gate") {
             report.done("start-gate", "mariadb.service asks relightd before each start").await;
         }
@@ -411,9 +415,9 @@ pub async fn until_it_serves(
             report.done("synced", "the server is Synced").await;
         }
         let watching = !document.in_charge && synced;
-        let open = own.and_then(|own| own.galera.as_ref()).is_some_and(|galera| {
-            galera.read_only != Some(true)
-        });
+        let open = own
+            .and_then(|own| own.galera.as_ref())
+            .is_some_and(|galera| galera.read_only != Some(true));
         let member_now = document.roster.members.contains_key(&member.me);
         let serves = matches!(known.judgement.verdict, Verdict::Healthy | Verdict::Degraded { .. });
         if witness && known.quorum && member_now {
@@ -431,7 +435,9 @@ pub async fn until_it_serves(
             return Ok(());
         }
         // A server that was started for the first time does not know the daemon yet.
-        let runs = own.is_some_and(|own| own.server == relight_core::evidence::observation::ServerState::Running);
+        let runs = own.is_some_and(|own| {
+            own.server == relight_core::evidence::observation::ServerState::Running
+        });
         let unknown = own.is_some_and(|own| own.galera.is_none());
         if runs && unknown && !accounts_tried {
             accounts_tried = true;

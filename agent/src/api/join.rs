@@ -24,7 +24,7 @@ use super::found::{
 use super::founding_ground::{Ground, own_address, user_databases};
 use super::peer_service::{PROBED_PORTS, now_unix_ms};
 use super::progress::Report;
-use super::wire::failure_of;
+use super::wire_in::failure_of;
 use crate::codec::decode;
 use crate::daemon::failure::{Failure, Kind};
 use crate::daemon::host::Host;
@@ -62,11 +62,7 @@ struct Applicant {
 /// # Errors
 /// Why not, with what to do. Before the first change nothing is different; after it the same
 /// command goes on.
-pub async fn join(
-    host: &Arc<Host>,
-    request: &JoinRequest,
-    report: &Report,
-) -> Result<(), Failure> {
+pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> Result<(), Failure> {
     let Ok(_work) = host.work.try_lock() else {
         return Err(Failure::refused("an init, join or leave is under way", "wait for its end"));
     };
@@ -97,7 +93,9 @@ pub async fn join(
         report.note(warning).await;
     }
     store(host, &applicant, &token, &answer)?;
-    report.done("identity", format!("this node is {} at {}", applicant.name, applicant.address)).await;
+    report
+        .done("identity", format!("this node is {} at {}", applicant.name, applicant.address))
+        .await;
     if applicant.stops_server {
         let stop = host.hands.stop().await;
         stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
@@ -345,7 +343,9 @@ async fn check_ports(
     if applicant.role == Role::Data
         && !matches!(timeout(DIAL_MAX, tokio::net::TcpStream::connect(galera)).await, Ok(Ok(_)))
     {
-        report.note(format!("{galera} does not answer: is its server up, the firewall open?")).await;
+        report
+            .note(format!("{galera} does not answer: is its server up, the firewall open?"))
+            .await;
     }
 }
 
@@ -362,8 +362,9 @@ fn store(
         return Err(odd("the CA that was sent is not the one that the token names"));
     }
     let sealed = answer.document.as_ref().ok_or_else(|| odd("no document was sent"))?;
-    let LastDocument(document) = decode(&sealed.payload)
-        .map_err(|error| Failure::unexpected("the document that was sent cannot be read", &error))?;
+    let LastDocument(document) = decode(&sealed.payload).map_err(|error| {
+        Failure::unexpected("the document that was sent cannot be read", &error)
+    })?;
     let mut gossip_keys = Vec::new();
     for key in &answer.gossip_keys {
         let (id, secret) = key.split_first().ok_or_else(|| odd("an empty gossip key was sent"))?;

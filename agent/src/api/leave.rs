@@ -37,7 +37,9 @@ pub async fn leave(
     let document = member.ledger.cached();
     report.planned("stop", "the server on this node is stopped in an orderly way").await;
     report.planned("roster", format!("{} goes off the roster", member.name)).await;
-    report.planned("configuration", "everything that Relight wrote is removed; the data stays").await;
+    report
+        .planned("configuration", "everything that Relight wrote is removed; the data stays")
+        .await;
     if request.dry_run {
         report.finish("nothing was changed").await;
         return Ok(());
@@ -63,9 +65,8 @@ pub async fn leave(
     drop(hands);
     let store = host.store.clone();
     drop(member);
-    let forgotten = tokio::task::spawn_blocking(move || {
-        RECORDS.iter().try_for_each(|name| store.forget(name))
-    });
+    let forgotten =
+        tokio::task::spawn_blocking(move || RECORDS.iter().try_for_each(|name| store.forget(name)));
     match forgotten.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
@@ -73,7 +74,9 @@ pub async fn leave(
         }
         Err(error) => return Err(Failure::unexpected("failed to remove the identity", &error)),
     }
-    report.finish("this node is a member of no cluster; start mariadb yourself if you want it").await;
+    report
+        .finish("this node is a member of no cluster; start mariadb yourself if you want it")
+        .await;
     Ok(())
 }
 
@@ -98,7 +101,10 @@ pub async fn remove(
         return Err(Failure::refused("this is the node itself", "`agentctl leave` takes it out"));
     }
     report
-        .planned("roster", format!("{} at {} is given up and goes off the roster", listed.name, listed.address))
+        .planned(
+            "roster",
+            format!("{} at {} is given up and goes off the roster", listed.name, listed.address),
+        )
         .await;
     report.note(format!("{} must be off: Relight cannot make sure of that", listed.name)).await;
     if request.dry_run {

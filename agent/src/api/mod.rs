@@ -9,3 +9,5 @@ pub mod messages;
 pub mod peer_service;
 pub mod peers;
 pub mod progress;
+pub mod wire;
+pub mod wire_in;

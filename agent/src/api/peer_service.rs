@@ -26,7 +26,7 @@ use super::wire::status_of;
 use crate::codec::{Record, decode, encode};
 use crate::daemon::carry_out;
 use crate::daemon::coordinate::nudge;
-use crate::daemon::events::Level;
+use crate::daemon::events::{EventKind, Level};
 use crate::daemon::failure::{Failure, Kind, chain};
 use crate::daemon::member::Member;
 use crate::daemon::records::LastDocument;
@@ -127,7 +127,7 @@ pub async fn control_server(member: &Arc<Member>, verb: ServerVerb) -> Result<()
     }
     if verb != ServerVerb::Start {
         let _hands = member.acting.lock().await;
-        member.tell(Level::Notice, "server", "stopping the server: a person asked for it");
+        member.tell(Level::Notice, EventKind::Server, "stopping the server: a person asked for it");
         let stop = member.hands.stop().await;
         stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
     }
@@ -282,10 +282,9 @@ async fn admit(
     check_clock(call.clock_unix_ms, &mut warnings)?;
     check_versions(call, &mut warnings)?;
     check_history(member, &document, call)?;
-    let issued = member
-        .ca
-        .issue(&call.request, &profile(node, &listed), UnixTime::now())
-        .map_err(|error| refused("the node's key cannot be certified", error.hint()).because(&error))?;
+    let issued = member.ca.issue(&call.request, &profile(node, &listed), UnixTime::now()).map_err(
+        |error| refused("the node's key cannot be certified", error.hint()).because(&error),
+    )?;
     if call.dry_run {
         return Ok(JoinAnswer { warnings, ..JoinAnswer::default() });
     }
@@ -296,7 +295,7 @@ async fn admit(
                 .because(&other)
         }
     })?;
-    member.tell(Level::Notice, "roster", format!("{} joined the roster", listed.name));
+    member.tell(Level::Notice, EventKind::Roster, format!("{} joined the roster", listed.name));
     nudge(member, document.version);
     member.gossip.set_seeds(crate::daemon::member::seeds(
         &document,
@@ -358,9 +357,12 @@ fn check_history(member: &Member, document: &Document, call: &JoinCall) -> Resul
     let Some(theirs) = &call.running_history else { return Ok(()) };
     let picture = member.picture.borrow().clone();
     let ours = picture.member.as_ref().and_then(|known| {
-        known.survey.observations.values().filter(|it| it.in_primary()).find_map(|it| {
-            it.galera.as_ref().and_then(|galera| galera.history)
-        })
+        known
+            .survey
+            .observations
+            .values()
+            .filter(|it| it.in_primary())
+            .find_map(|it| it.galera.as_ref().and_then(|galera| galera.history))
     });
     let ours = ours.or_else(|| document.history());
     if ours.is_some_and(|ours| ours.to_string() == *theirs) {

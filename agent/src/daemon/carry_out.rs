@@ -17,7 +17,7 @@ use relight_core::recovery::plan::{Action, Because, NodePlan};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::events::Level;
+use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::Member;
 use super::picture::MemberPicture;
@@ -72,8 +72,7 @@ pub async fn freeze(
     if document.term != term || document.last_epoch >= epoch {
         return Err(FreezeError::Stale);
     }
-    let _hands =
-        timeout(HANDS_MAX, member.acting.lock()).await.map_err(|_| FreezeError::Busy)?;
+    let _hands = timeout(HANDS_MAX, member.acting.lock()).await.map_err(|_| FreezeError::Busy)?;
     let before = look(member, &document).await.observation;
     if before.in_primary() {
         return Err(FreezeError::InPrimary);
@@ -82,9 +81,13 @@ pub async fn freeze(
     let keeper = member.keeper.clone();
     let stored = tokio::task::spawn_blocking(move || keeper.freeze(epoch)).await;
     stored.map_err(|_| FreezeError::Act(ActError::GivenUp))??;
-    member.tell(Level::Notice, "permit", format!("frozen for epoch {epoch}"));
+    member.tell(Level::Notice, EventKind::Permit, format!("frozen for epoch {epoch}"));
     if !before.server.is_off() {
-        member.tell(Level::Notice, "server", "stopping the server: it has no primary component");
+        member.tell(
+            Level::Notice,
+            EventKind::Server,
+            "stopping the server: it has no primary component",
+        );
         member.hands.stop().await?;
     }
     if !member.watch.evidence_is_current() {
@@ -284,11 +287,11 @@ pub fn follow(
     tokio::spawn(async move {
         let Ok(_hands) = member.acting.try_lock() else { return };
         if let Some((level, text)) = worth_telling(&plan) {
-            member.tell(level, "server", text);
+            member.tell(level, EventKind::Server, text);
         }
         if let Err(error) = carry_out(&member, &picture, &plan, &look).await {
             let text = format!("an act failed and will be tried again: {}", chain(&error));
-            member.tell(Level::Warning, "server", text);
+            member.tell(Level::Warning, EventKind::Server, text);
         }
         member.wake.notify_one();
     });

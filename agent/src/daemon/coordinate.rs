@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::carry_out;
-use super::events::Level;
+use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::Member;
 use super::picture::MemberPicture;
@@ -38,7 +38,8 @@ pub async fn obey(
     match verdict {
         Verdict::TakeCharge => {
             if let Some(history) = live_history(&picture.survey, None) {
-                change(member, "took charge of the cluster", |d| d.take_charge(term, history)).await;
+                change(member, "took charge of the cluster", |d| d.take_charge(term, history))
+                    .await;
             }
         }
         Verdict::RecordFormed => {
@@ -73,10 +74,7 @@ pub async fn obey(
         Verdict::Freeze { epoch, nodes } => {
             gather(member, *epoch, term, nodes.iter().copied().collect());
         }
-        Verdict::Healthy
-        | Verdict::Degraded { .. }
-        | Verdict::Wait { .. }
-        | Verdict::Hold(_) => {}
+        Verdict::Healthy | Verdict::Degraded { .. } | Verdict::Wait { .. } | Verdict::Hold(_) => {}
     }
     tend_roster(member, picture).await;
 }
@@ -99,7 +97,7 @@ async fn change<E: Display + std::error::Error + Send + 'static>(
 ) -> bool {
     match member.ledger.change(how).await {
         Ok(document) => {
-            member.tell(Level::Notice, "ledger", done);
+            member.tell(Level::Notice, EventKind::Ledger, done);
             nudge(member, document.version);
             true
         }
@@ -137,7 +135,7 @@ fn gather(member: &Arc<Member>, epoch: Epoch, term: Term, nodes: Vec<NodeId>) {
     tokio::spawn(async move {
         let Ok(_gathering) = member.gathering.try_lock() else { return };
         let text = format!("asking {} nodes to freeze for epoch {epoch}", nodes.len());
-        member.tell(Level::Info, "decision", text);
+        member.tell(Level::Info, EventKind::Decision, text);
         let mut asked = JoinSet::new();
         for node in nodes {
             let member = member.clone();
@@ -159,7 +157,7 @@ fn gather(member: &Arc<Member>, epoch: Epoch, term: Term, nodes: Vec<NodeId>) {
             if let Ok((node, Err(why))) = answer {
                 let name = member.ledger.cached().roster.name_of(node);
                 let text = format!("{name} did not freeze for epoch {epoch}: {why}");
-                member.tell(Level::Warning, "decision", text);
+                member.tell(Level::Warning, EventKind::Decision, text);
             }
             member.wake.notify_one();
         }

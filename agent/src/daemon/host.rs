@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::events::{EventLog, Level};
+use super::events::{EventKind, EventLog, Level};
 use super::failure::chain;
 use super::member::{Member, MemberError, Parts};
 use super::picture::Picture;
@@ -136,7 +136,7 @@ impl Host {
             let _ = fatal.send(format!("gossip ended: {why}")).await;
         }));
         *self.running.lock().await = Some(Running { member: member.clone(), tasks });
-        member.tell(Level::Notice, "agent", format!("this node is {}", member.name));
+        member.tell(Level::Notice, EventKind::Agent, format!("this node is {}", member.name));
         Ok(member)
     }
 
@@ -188,9 +188,8 @@ impl Host {
         let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
         let limits = AcceptorLimits::default();
         let (incoming, _counters) = accept_peers(listener, &member.credentials, limits)?;
-        let service = relight_proto::v1::peer_server::PeerServer::new(PeerService::new(
-            member.clone(),
-        ));
+        let service =
+            relight_proto::v1::peer_server::PeerServer::new(PeerService::new(member.clone()));
         let fatal = self.fatal.clone();
         Ok(tokio::spawn(async move {
             let server = tonic::transport::Server::builder()
@@ -212,8 +211,7 @@ async fn keep_document(member: Arc<Member>) {
     loop {
         let document = changes.borrow_and_update().clone();
         let store = member.store.clone();
-        let seeds =
-            super::member::seeds(&document, member.me, member.config.listen.gossip);
+        let seeds = super::member::seeds(&document, member.me, member.config.listen.gossip);
         member.gossip.set_seeds(seeds);
         let written = tokio::task::spawn_blocking(move || {
             let value = LastDocument((*document).clone());

@@ -10,7 +10,7 @@ use relight_core::ledger::document::Document;
 use relight_core::lineage::permit::Standing;
 use tokio::sync::{Notify, watch};
 
-use super::events::EventLog;
+use super::events::{Event, EventKind, EventLog, Level};
 use super::memory::ViewsKeeper;
 use super::picture::Picture;
 use super::records::{Identity, LastDocument, Life};
@@ -165,8 +165,7 @@ impl Member {
         peers.set_roster(&document.roster);
         let seeds = seeds(&document, me, config.listen.gossip);
         let gossip = start_gossip(&config, &identity, &life, seeds).await?;
-        let ledger =
-            Ledger::new((me, life.incarnation), voter.clone(), peers.clone(), document);
+        let ledger = Ledger::new((me, life.incarnation), voter.clone(), peers.clone(), document);
         let systemd = Systemd::connect().await?;
         let unit = config.units.mariadb.clone();
         let state_dir = &config.paths.state_dir;
@@ -222,8 +221,15 @@ impl Member {
     }
 
     /// Tells of something that happened here.
-    pub fn tell(&self, level: super::events::Level, kind: &'static str, text: impl Into<String>) {
-        self.events.record(self.name.as_str(), level, kind, text.into());
+    pub fn tell(&self, level: Level, kind: EventKind, text: impl Into<String>) {
+        self.events.record(Event {
+            at: std::time::SystemTime::now(),
+            node: self.name.to_string(),
+            level,
+            kind,
+            text: text.into(),
+            fields: std::collections::BTreeMap::new(),
+        });
     }
 }
 
@@ -271,10 +277,8 @@ async fn start_gossip(
     life: &Life,
     seeds: Vec<SocketAddr>,
 ) -> Result<Membership, MemberError> {
-    let mut keys = identity
-        .gossip_keys
-        .iter()
-        .map(|key| GroupKey { id: key.id, secret: key.secret });
+    let mut keys =
+        identity.gossip_keys.iter().map(|key| GroupKey { id: key.id, secret: key.secret });
     let Some(primary) = keys.next() else {
         return Err(MemberError::Keyring(KeyringError::Blank { id: 0 }));
     };

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use relight_proto::v1::JoinRequest;
 use relight_proto::v1::agent_server::AgentServer;
+use relight_proto::v1::{JoinRequest, Progress};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -87,9 +87,6 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         host.take_up(identity).await?;
     }
     serve_people(&host, fatal.clone()).map_err(machine("listen at the agent's socket"))?;
-    crate::http::serve(&host.config.listen, host.picture.subscribe())
-        .await
-        .map_err(machine("listen for HTTP"))?;
     if !is_member {
         join_unattended(&host);
     }
@@ -175,7 +172,7 @@ fn join_unattended(host: &Arc<Host>) {
                     return;
                 }
             };
-            let (lines, mut told) = mpsc::channel(64);
+            let (lines, mut told) = mpsc::channel::<Result<Progress, tonic::Status>>(64);
             tokio::spawn(async move {
                 while let Some(Ok(line)) = told.recv().await {
                     info!(step = line.step, "{}", line.text);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::events::Level;
+use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::{Member, credentials_of};
 use super::records::Identity;
@@ -43,10 +43,12 @@ pub async fn run(member: Arc<Member>) {
         let worker = member.clone();
         let renewed = tokio::task::spawn_blocking(move || renew(&worker)).await;
         match renewed {
-            Ok(Ok(())) => member.tell(Level::Notice, "agent", "renewed this node's certificate"),
+            Ok(Ok(())) => {
+                member.tell(Level::Notice, EventKind::Agent, "renewed this node's certificate")
+            }
             Ok(Err(error)) => {
                 let text = format!("the certificate was not renewed: {}", chain(&error));
-                member.tell(Level::Error, "agent", text);
+                member.tell(Level::Error, EventKind::Agent, text);
             }
             Err(_) => {}
         }

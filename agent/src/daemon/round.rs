@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::events::Level;
+use super::events::{EventWatch, Level};
 use super::failure::chain;
 use super::member::Member;
 use super::picture::{MemberPicture, Picture};
@@ -164,9 +164,13 @@ async fn ask_peers(
 
 fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
     let mut warnings = look.observation.warnings.clone();
-    warnings.extend(member.config.unknown_keys.iter().map(|key| {
-        format!("relight.toml has an unknown key: {key}")
-    }));
+    warnings.extend(
+        member
+            .config
+            .unknown_keys
+            .iter()
+            .map(|key| format!("relight.toml has an unknown key: {key}")),
+    );
     let next = Arc::new(Picture {
         name: member.name.clone(),
         at: SystemTime::now(),
@@ -175,7 +179,9 @@ fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
         warnings,
     });
     let last = member.picture.send_replace(next.clone());
-    member.events.compare(&last, &next);
+    for event in EventWatch::compare(&last, &next) {
+        member.events.record(event);
+    }
 }
 
 impl Thread {
