@@ -10,6 +10,7 @@ use crate::ids::{Incarnation, NodeId};
 use crate::ledger::acceptor::{Acceptor, Record};
 use crate::ledger::electorate::RosterChange;
 
+mod catching_up;
 mod schedules;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
