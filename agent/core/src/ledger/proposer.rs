@@ -295,16 +295,20 @@ impl<V: Value> Proposer<V> {
     }
 
     fn on_refusal(&mut self, from: AcceptorId, refusal: Refusal) -> Step<V> {
-        match &self.phase {
+        let sent_version = match &self.phase {
             Phase::Preparing { promises } if promises.contains_key(&from) => return Step::Wait,
             Phase::Accepting { accepted, .. } if accepted.contains(&from) => return Step::Wait,
             Phase::Deciding { .. } | Phase::Over { .. } => return Step::Wait,
-            Phase::Preparing { .. } | Phase::Accepting { .. } => {}
-        }
-        if let (Phase::Preparing { .. }, Refusal::Outdated { held }) = (&self.phase, &refusal)
-            && held.version > self.known.electorate.version
-        {
-            return self.ask_more(held.clone());
+            Phase::Preparing { .. } => self.known.electorate.version,
+            Phase::Accepting { value, .. } => value.electorate().version,
+        };
+        if let Refusal::Outdated { held } = &refusal {
+            if sent_version >= held.certain_version() {
+                return Step::Wait; // It answers an earlier request; a newer one is on its way.
+            }
+            if matches!(self.phase, Phase::Preparing { .. }) {
+                return self.ask_more(held.clone());
+            }
         }
         self.refusals.insert(from, refusal);
         self.weigh_refusals()
@@ -330,11 +334,10 @@ impl<V: Value> Proposer<V> {
         for refusal in self.refusals.values() {
             match refusal {
                 Refusal::Superseded { promised } => above = above.max(*promised),
-                Refusal::Outdated { held } if held.version > electorate.version => {
-                    electorate = held;
+                Refusal::Outdated { held } => {
+                    electorate = if held.version > electorate.version { held } else { electorate };
                 }
-                Refusal::Outdated { .. }
-                | Refusal::Foreign { .. }
+                Refusal::Foreign { .. }
                 | Refusal::OtherCluster { .. }
                 | Refusal::OtherAcceptor { .. }
                 | Refusal::RecordLost

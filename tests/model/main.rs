@@ -1,0 +1,191 @@
+//! The ledger's register, searched exhaustively at small size (design section 6, point 4).
+//!
+//! Each `search` visits every state that the real acceptor, proposer and reader of relight-core
+//! can reach within its bounds: three voters (a fourth, fresh one where the roster changes), two
+//! nodes that write, two attempts each unless it says otherwise, one crash of a node, one crash of
+//! a voter, one lost record; messages late, lost, doubled, reordered. Each must find: one chain of
+//! chosen values, nobody told of a value that was not chosen, no read older than what was chosen
+//! before it began; and that values do get chosen and roster changes do complete.
+//!
+//! Each `broken` breaks one rule (`faults.rs`) and must find a fork. What the searches leave out,
+//! and why that hides nothing, is in `world.rs`; what is too large for them (five voters, several
+//! roster changes) is searched at random in agent/core/src/ledger/proposer/tests/schedules.rs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+mod faults;
+mod value;
+mod world;
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use faults::Fault;
+use stateright::{Checker, HasDiscoveries, Model};
+use value::{Op, Rosters};
+use world::{Program, World};
+
+/// The register as it is, with three voters that hold the first value.
+fn sound(programs: Vec<Program>) -> World {
+    World {
+        programs,
+        acceptors: 3,
+        may_lose: None,
+        acceptor_crashes: 1,
+        replies_wander: false,
+        fault: Fault::None,
+    }
+}
+
+/// One node changes the roster; the other writes once, above `writer` attempts of the first.
+/// Voter 3 is there and empty.
+fn changing(rosters: Rosters, changes: u64, writer: u64) -> World {
+    let change = Program::steady(&[Op::Begin(rosters), Op::Settle], changes);
+    let write = Program::steady(&[Op::Write(1)], 1).above(writer);
+    let acceptors = if rosters == Rosters::Remove { 3 } else { 4 };
+    World { acceptors, ..sound(vec![write, change]) }
+}
+
+/// Visits every state and demands that nothing is wrong in any.
+fn search(name: &str, world: World) {
+    let begun = Instant::now();
+    let checker = world.checker().threads(2).spawn_bfs().join();
+    println!(
+        "{name}: {} unique states, depth {}, {:.1} s",
+        checker.unique_state_count(),
+        checker.max_depth(),
+        begun.elapsed().as_secs_f64()
+    );
+    checker.assert_properties();
+}
+
+/// Demands that the search finds two values in conflict.
+fn find_fork(fault: Fault, world: World) {
+    let begun = Instant::now();
+    let wanted = HasDiscoveries::AnyOf(BTreeSet::from(["one chain"]));
+    let checker =
+        World { fault, ..world }.checker().threads(2).finish_when(wanted).spawn_dfs().join();
+    let path = checker.discovery("one chain");
+    println!(
+        "{fault:?}: fork {:?} steps deep, {} unique states, {:.1} s",
+        path.as_ref().map(|path| path.clone().into_actions().len()),
+        checker.unique_state_count(),
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(path.is_some(), "{fault:?} has no consequence: the model does not see this rule");
+}
+
+#[test]
+fn two_writers_whose_messages_wander() {
+    let first = Program::steady(&[Op::Write(1)], 2);
+    let second = Program::steady(&[Op::Write(2)], 1);
+    search(
+        "two writers, wandering replies",
+        World { replies_wander: true, ..sound(vec![first, second]) },
+    );
+}
+
+#[test]
+fn two_writers_with_two_attempts_each() {
+    let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 2));
+    search("two writers", sound(vec![first, second]));
+}
+
+#[test]
+fn a_writer_that_crashes() {
+    let first = Program::of(&[Op::Write(1)], 2);
+    let second = Program::steady(&[Op::Write(2)], 1);
+    search("a crash", sound(vec![first, second]));
+}
+
+#[test]
+fn a_reader_that_peeks() {
+    let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
+    search("a peeking reader", sound(vec![first, second, Program::peeking(1)]));
+}
+
+#[test]
+fn a_voter_is_replaced_and_somebody_writes_in_between() {
+    search("replace, write between", changing(Rosters::Replace, 2, 1));
+}
+
+#[test]
+fn a_voter_is_replaced_and_somebody_writes_last() {
+    search("replace, write last", changing(Rosters::Replace, 2, 2));
+}
+
+#[test]
+#[ignore = "3.5 million states take a minute or more"]
+fn a_voter_is_replaced_in_three_attempts() {
+    search("replace, three attempts", changing(Rosters::Replace, 3, 2));
+}
+
+#[test]
+fn a_voter_is_added() {
+    search("add", changing(Rosters::Add, 2, 2));
+}
+
+#[test]
+fn a_voter_is_removed() {
+    search("remove", changing(Rosters::Remove, 3, 2));
+}
+
+#[test]
+fn whoever_changes_the_roster_crashes() {
+    let mut world = changing(Rosters::Replace, 2, 2);
+    world.programs[1].crashes = 1;
+    search("replace, with a crash", world);
+}
+
+#[test]
+fn a_lost_record_is_readmitted() {
+    search("lost record", World { may_lose: Some(2), ..changing(Rosters::Replace, 2, 2) });
+}
+
+#[test]
+fn broken_durable_before_answering() {
+    let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
+    find_fork(Fault::AnswerBeforeSync, sound(vec![first, second]));
+}
+
+#[test]
+fn broken_adopt_what_was_accepted() {
+    let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
+    find_fork(Fault::IgnoreAccepted, sound(vec![first, second]));
+}
+
+#[test]
+fn broken_promise() {
+    let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
+    find_fork(Fault::AcceptBelowPromise, sound(vec![first, second]));
+}
+
+#[test]
+fn broken_ballots_of_two_lives() {
+    let first = Program::steady(&[Op::Write(1)], 2);
+    let second = Program::of(&[Op::Write(2)], 2);
+    find_fork(Fault::LivesShareBallots, sound(vec![first, second]));
+}
+
+#[test]
+fn broken_joint_majority() {
+    find_fork(Fault::OldVoterTakenForGranted, changing(Rosters::Replace, 2, 2));
+}
+
+#[test]
+fn broken_one_change_at_a_time() {
+    find_fork(Fault::SettleUnproven, changing(Rosters::Replace, 2, 2));
+}
+
+#[test]
+fn broken_lost_records_do_not_vote() {
+    let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
+    let world = World { may_lose: Some(2), ..sound(vec![first, second]) };
+    find_fork(Fault::EmptyUnderOldId, world);
+}
