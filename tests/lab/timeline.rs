@@ -171,32 +171,12 @@ impl Timeline {
     /// may have ended in between. The proof is one node in a primary component before *and* after
     /// another node answered from a component that excludes it.
     pub fn double_primaries(&self) -> Vec<DoublePrimary> {
-        let mut by_node: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
-        for sample in &self.samples {
-            by_node.entry(&sample.node).or_default().push(sample);
-        }
+        let mut last: BTreeMap<&str, usize> = BTreeMap::new();
         let mut proofs = Vec::new();
-        for (name, samples) in &by_node {
-            for (before, after) in samples.iter().zip(samples.iter().skip(1)) {
-                let (Some(view), Some(still)) = (before.primary(), after.primary()) else {
-                    continue;
-                };
-                if view.conf_id != still.conf_id || view.excludes(still) {
-                    continue;
-                }
-                let between = self.samples.iter().filter(|other| {
-                    other.node != *name
-                        && other.asked >= before.answered
-                        && other.answered <= after.asked
-                });
-                proofs.extend(between.filter_map(|other| {
-                    let contrary = other.primary().filter(|contrary| contrary.excludes(view))?;
-                    Some(DoublePrimary {
-                        at: other.answered,
-                        lasting: ((*name).to_owned(), view.clone()),
-                        other: (other.node.clone(), contrary.clone()),
-                    })
-                }));
+        for (index, after) in self.samples.iter().enumerate() {
+            if let Some(earlier) = last.insert(&after.node, index) {
+                // Samples stand in the order of their answers: what was said in between lies there.
+                proofs.extend(contradictions(self.samples.get(earlier..=index).unwrap_or(&[])));
             }
         }
         proofs
@@ -227,6 +207,25 @@ impl Timeline {
         }
         text
     }
+}
+
+/// Who contradicts a node between two of its answers, the first and the last of `samples`.
+fn contradictions(samples: &[Sample]) -> Vec<DoublePrimary> {
+    let [before, between @ .., after] = samples else { return Vec::new() };
+    let (Some(view), Some(still)) = (before.primary(), after.primary()) else { return Vec::new() };
+    if view.conf_id != still.conf_id || view.excludes(still) {
+        return Vec::new();
+    }
+    let inside = |other: &&Sample| other.asked >= before.answered && other.answered <= after.asked;
+    let proof = |other: &Sample| {
+        let contrary = other.primary().filter(|contrary| contrary.excludes(view))?;
+        Some(DoublePrimary {
+            at: other.answered,
+            lasting: (before.node.clone(), view.clone()),
+            other: (other.node.clone(), contrary.clone()),
+        })
+    };
+    between.iter().filter(inside).filter_map(proof).collect()
 }
 
 fn words(sample: &Sample) -> String {

@@ -43,11 +43,6 @@ impl Stage {
         Ok(self.lab.insert(Lab::start(&options)?))
     }
 
-    /// The files that a story leaves behind go here.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Writes down a measurement; it is printed under the story.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
