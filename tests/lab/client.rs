@@ -77,12 +77,15 @@ impl WriteLog {
             .min()
     }
 
-    /// The longest time after `moment` in which no write was acknowledged by anyone, with its
-    /// begin. `None` if fewer than two were acknowledged.
+    /// The longest time from `moment` on in which no write was acknowledged by anyone, with its
+    /// begin. `None` if none was acknowledged after it.
     pub fn longest_gap_after(&self, moment: Instant) -> Option<(Instant, Duration)> {
         let mut times: Vec<Instant> =
             self.acknowledged().map(|(_, at)| at).filter(|at| *at >= moment).collect();
         times.sort();
+        if !times.is_empty() {
+            times.insert(0, moment);
+        }
         let gaps = times.iter().zip(times.iter().skip(1));
         gaps.map(|(before, after)| (*before, after.duration_since(*before)))
             .max_by_key(|(_, gap)| *gap)
@@ -309,6 +312,9 @@ mod tests {
         };
         assert_eq!(log.first_write_after(moment), Some(Duration::from_millis(409)));
         assert_eq!(log.first_write_after(later(500)), None);
+        assert_eq!(log.longest_gap_after(later(500)), None);
+        let only_last = log.longest_gap_after(later(90)).unwrap();
+        assert_eq!(only_last, (later(90), Duration::from_millis(319)));
         let (begin, gap) = log.longest_gap_after(moment).unwrap();
         assert_eq!((begin, gap), (early + Duration::from_millis(30), Duration::from_millis(384)));
     }

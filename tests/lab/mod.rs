@@ -240,8 +240,9 @@ impl Lab {
     pub fn power_cut(&self, names: &[&str]) -> Result<Instant> {
         let nodes = self.select(names)?;
         let cut = Instant::now();
+        self.network().silence(names)?;
         nodes.iter().for_each(|node| node.kill());
-        at_once(&nodes, Node::power_cut)?;
+        at_once(&nodes, Node::wait_dead)?;
         Ok(cut)
     }
 

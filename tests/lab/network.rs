@@ -82,12 +82,15 @@ impl Network {
         host("ip", &["link", "set", &bridge, "up"])?;
         nft(&format!(
             "table bridge {table} {{
+               set dark_ports {{ type ifname; }}
                set cut_ports {{ type ifname; }}
                set cut_pairs {{ type ifname . ifname; }}
                chain from_port {{ type filter hook prerouting priority 0;
-                                  iifname @cut_ports drop; }}
+                                  iifname @cut_ports drop;
+                                  iifname @dark_ports drop; }}
                chain to_port {{ type filter hook postrouting priority 0;
-                                oifname @cut_ports drop; }}
+                                oifname @cut_ports drop;
+                                oifname @dark_ports drop; }}
                chain between {{ type filter hook forward priority 0;
                                 iifname . oifname @cut_pairs drop; }}
              }}",
@@ -95,8 +98,11 @@ impl Network {
         ))
     }
 
-    /// Removes the bridge and all cuts. What is not there is not missed.
-    pub fn remove(self) {
+    /// Removes the ports of these nodes, the bridge and all cuts. What is not there is not missed.
+    pub fn remove(self, nodes: &[String]) {
+        for node in nodes.iter().filter(|node| !self.port_is_free(node)) {
+            let _ = host("ip", &["link", "delete", &self.port(node)]);
+        }
         // `add` makes the `delete` right even if the table was never made.
         let _ = nft(&format!(
             "add table bridge {table}\ndelete table bridge {table}",
@@ -105,6 +111,33 @@ impl Network {
         if Path::new("/sys/class/net").join(self.bridge()).exists() {
             let _ = host("ip", &["link", "delete", &self.bridge()]);
         }
+    }
+
+    /// Silences nodes that are about to lose their power, all in one step. Without this the kernel
+    /// would say goodbye for every connection of the killed processes, and the peers of a node would
+    /// notice its power cut at once; in truth they hear nothing.
+    ///
+    /// # Errors
+    /// If `nft` fails.
+    pub fn silence(self, nodes: &[&str]) -> Result<()> {
+        let ports: Vec<String> =
+            nodes.iter().map(|node| format!("{:?}", self.port(node))).collect();
+        self.change("add", "dark_ports", &ports.join(", "))
+    }
+
+    /// Removes the port of a node that is off. Its connections, which nobody answers any more, would
+    /// keep it alive for minutes. The next start makes a new port, and that is not silent.
+    ///
+    /// # Errors
+    /// If `ip` or `nft` fails.
+    pub fn discard_port(self, node: &str) -> Result<()> {
+        if !self.port_is_free(node)
+            && let Err(error) = host("ip", &["link", "delete", &self.port(node)])
+            && !self.port_is_free(node)
+        {
+            return Err(error);
+        }
+        self.change("delete", "dark_ports", &format!("{:?}", self.port(node)))
     }
 
     /// Cuts a node off from everyone: other nodes, and clients on this machine.

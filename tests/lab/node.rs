@@ -161,10 +161,8 @@ impl Node {
     pub fn power_on(&self) -> Result<()> {
         ensure!(!self.is_on(), "{} is on already", self.name);
         let entrances = self.cgroup.create()?;
-        let port = format!("the network port of {} is free", self.name);
-        wait_until(&port, OFF_LIMIT, || {
-            Wait::of(self.network.port_is_free(&self.name), || "it is taken".to_owned())
-        })?;
+        // It may have gone off in a way that this handle has not seen.
+        self.network.discard_port(&self.name)?;
         let child = self.spawn(&entrances)?;
         let pid = i32::try_from(child.id()).context("a process number is too large")?;
         let nspawn = ProcessMark::of(pid);
@@ -237,22 +235,28 @@ impl Node {
         })
     }
 
-    /// Cuts the power: the first process is killed, and the kernel ends all others with it. Nothing
-    /// is flushed by any of them. What they wrote without a sync is *not* lost, for the page cache
+    /// Cuts the power: the node falls silent, its first process is killed, and the kernel ends all
+    /// others with it. Nothing is flushed, and peers are not told. What was written without a sync is *not* lost, for the page cache
     /// belongs to this machine. Returns when the node is off. For several nodes at one moment see
     /// [`super::Lab::power_cut`].
     ///
     /// # Errors
     /// If the processes do not end within 30 s.
     pub fn power_cut(&self) -> Result<()> {
+        self.network.silence(&[&self.name])?;
         self.kill();
-        self.wait_off(OFF_LIMIT)
+        self.wait_dead()
     }
 
+    /// Only for a node that has been silenced.
     pub(super) fn kill(&self) {
         if let Some(init) = self.init() {
             init.signal(Signal::SIGKILL);
         }
+    }
+
+    pub(super) fn wait_dead(&self) -> Result<()> {
+        self.wait_off(OFF_LIMIT)
     }
 
     /// Asks systemd to power off and waits for the end.
@@ -280,6 +284,7 @@ impl Node {
             Wait::of(!running.nspawn.is_alive(), || "its supervisor runs".to_owned())
         })?;
         *self.power() = Power::default();
+        self.network.discard_port(&self.name)?;
         match fs::remove_file(running_file(&self.folder)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).context("failed to note that a node is off")

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use tokio::runtime::Runtime;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
 use super::Node;
 use super::account;
@@ -45,9 +45,17 @@ impl Observer {
             .build()
             .context("failed to start the observer's runtime")?;
         let timeline = Arc::new(Mutex::new(Timeline::default()));
-        for node in nodes {
-            let (name, options) = (node.name().to_owned(), account::options(node));
-            runtime.spawn(ask_for_ever(name, options, Arc::clone(&timeline)));
+        // The nodes take turns within a period. Asked in step, no answer would ever lie between two
+        // answers of another node, and two primary components at once could not be proven.
+        let turn = PERIOD / u32::try_from(nodes.len()).unwrap_or(u32::MAX).max(1);
+        for (node, index) in nodes.iter().zip(0_u32..) {
+            let asker = Asker {
+                node: node.name().to_owned(),
+                options: account::options(node),
+                begin: tokio::time::Instant::now() + turn * index,
+                timeline: Arc::clone(&timeline),
+            };
+            runtime.spawn(asker.ask_for_ever());
         }
         let names = nodes.iter().map(|node| node.name().to_owned()).collect();
         Ok(Self { timeline, names, runtime })
@@ -103,24 +111,38 @@ fn lock(timeline: &Mutex<Timeline>) -> MutexGuard<'_, Timeline> {
     timeline.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn ask_for_ever(node: String, options: Opts, timeline: Arc<Mutex<Timeline>>) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut open: Option<(Conn, String)> = None;
-    loop {
-        ticks.tick().await;
-        let asked = Instant::now();
-        let answer = timeout(ANSWER_LIMIT, ask(open.take(), &options)).await;
-        let seen = match answer {
-            Ok(Ok((connection, view))) => {
-                open = Some(connection);
-                Seen::View(view)
-            }
-            Ok(Err(error)) => Seen::Unheard(error),
-            Err(_) => Seen::Unheard(format!("no answer within {ANSWER_LIMIT:?}")),
-        };
-        let sample = Sample { node: node.clone(), asked, answered: Instant::now(), seen };
-        lock(&timeline).samples.push(sample);
+struct Asker {
+    node: String,
+    options: Opts,
+    begin: tokio::time::Instant,
+    timeline: Arc<Mutex<Timeline>>,
+}
+
+impl Asker {
+    async fn ask_for_ever(self) {
+        let mut ticks = interval_at(self.begin, PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut open: Option<(Conn, String)> = None;
+        loop {
+            ticks.tick().await;
+            let asked = Instant::now();
+            let answer = timeout(ANSWER_LIMIT, ask(open.take(), &self.options)).await;
+            let seen = match answer {
+                Ok(Ok((connection, view))) => {
+                    open = Some(connection);
+                    Seen::View(view)
+                }
+                Ok(Err(error)) => Seen::Unheard(error),
+                Err(_) => Seen::Unheard(format!("no answer within {ANSWER_LIMIT:?}")),
+            };
+            let node = self.node.clone();
+            lock(&self.timeline).samples.push(Sample {
+                node,
+                asked,
+                answered: Instant::now(),
+                seen,
+            });
+        }
     }
 }
 

@@ -55,14 +55,14 @@ impl Record {
     /// Ends all of a lab: processes, mounts, control groups, bridge, cuts, disks. Can be repeated.
     pub fn clear_away(&self) -> Result<()> {
         let folder = self.folder();
-        for index in 0..self.nodes {
-            let name = node::node_name(index);
-            let cgroup = ControlGroup::named(self.number, &name);
-            node::clear_away(&folder.join(&name), &cgroup)
+        let names: Vec<String> = (0..self.nodes).map(node::node_name).collect();
+        for name in &names {
+            let cgroup = ControlGroup::named(self.number, name);
+            node::clear_away(&folder.join(name), &cgroup)
                 .with_context(|| format!("failed to clear away {name} of lab {}", self.number))?;
         }
         ControlGroup::remove_lab(self.number)?;
-        Network::of(self.number).remove();
+        Network::of(self.number).remove(&names);
         remove_folder(&folder)
     }
 

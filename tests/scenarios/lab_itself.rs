@@ -3,6 +3,8 @@
 //! A detector that never fires proves nothing about Relight, so each is shown a cluster that it has
 //! to complain about.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -88,6 +90,8 @@ fn files_and_disks(node: &Node) -> Result<()> {
     node.boot()?;
     let seen = node.sh(&format!("stat -c '%U %s' {STATE}; od -An -tx1 {STATE} | tr -d ' \\n'"))?;
     ensure!(seen == format!("mysql 16\n{}", "00".repeat(16)), "a torn file looks like {seen}");
+    silent_death(node)?;
+    node.boot()?;
     let identity = node.read_file("/etc/machine-id")?;
     node.power_cut()?;
     ensure!(node.exec(&["true"]).is_err(), "a command ran on a node without power");
@@ -95,6 +99,28 @@ fn files_and_disks(node: &Node) -> Result<()> {
     node.boot()?;
     ensure!(node.sh(&format!("ls {STATE}")).is_err(), "a file survived the wiping of the disk");
     ensure!(node.read_file("/etc/machine-id")? != identity, "a wiped machine kept its identity");
+    Ok(())
+}
+
+/// A power cut must not say goodbye: a connection into the node stays open on the other side.
+fn silent_death(node: &Node) -> Result<()> {
+    node.sh("systemd-run -q socat TCP-LISTEN:9999,fork EXEC:cat")?;
+    let mut connection = wait_until("a connection into the node is made", LIMIT, || {
+        match TcpStream::connect((node.address(), 9999)) {
+            Ok(connection) => Wait::Done(connection),
+            Err(error) => Wait::Not(error.to_string()),
+        }
+    })?;
+    connection.set_read_timeout(Some(Duration::from_millis(300)))?;
+    connection.write_all(b"x")?;
+    let mut answer = [0];
+    connection.read_exact(&mut answer)?;
+    node.power_cut()?;
+    let end = connection.read(&mut answer);
+    ensure!(
+        end.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+        "the other side noticed the power cut: {end:?}"
+    );
     Ok(())
 }
 
