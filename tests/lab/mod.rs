@@ -87,6 +87,8 @@ impl Default for LabOptions {
 #[derive(Debug)]
 pub struct Lab {
     record: Record,
+    /// Whether the lab ends with this value. Not if another program made it.
+    owned: bool,
     nodes: Vec<Node>,
 }
 
@@ -119,7 +121,7 @@ impl Lab {
         ensure!((1..=NODES_MAX).contains(&count), "a lab has 1 to {NODES_MAX} nodes, not {count}");
         signal::clear_away_on_signal();
         let image = Image::obtain(options.release)?;
-        let lab = Self::of(record::claim(count, image.root)?);
+        let lab = Self::of(record::claim(count, image.root)?, true);
         let hosts: String =
             lab.nodes.iter().map(|node| format!("{} {}\n", node.address(), node.name())).collect();
         for node in &lab.nodes {
@@ -138,21 +140,22 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Finds the kept lab with this number, or the only one.
+    /// Finds the lab with this number, or the only one, whoever made it. It stays when this value is
+    /// dropped.
     ///
     /// # Errors
     /// If there is none, or several and no number.
     pub fn find(number: Option<u8>) -> Result<Self> {
-        let mut kept: Vec<Record> = record::all();
-        kept.retain(|record| record.kept && number.is_none_or(|n| n == record.number));
-        match (kept.pop(), kept.len()) {
+        let mut found: Vec<Record> = record::all();
+        found.retain(|record| !record.is_abandoned() && number.is_none_or(|n| n == record.number));
+        match (found.pop(), found.len()) {
             (None, _) => bail!("there is no such lab; `relight-lab up --keep` makes one"),
-            (Some(record), 0) => Ok(Self::of(record)),
+            (Some(record), 0) => Ok(Self::of(record, false)),
             (Some(_), _) => bail!("there are several labs; name one with --lab NUMBER"),
         }
     }
 
-    fn of(record: Record) -> Self {
+    fn of(record: Record, owned: bool) -> Self {
         let folder = record.folder();
         let nodes = (0..record.nodes)
             .map(|index| {
@@ -164,7 +167,7 @@ impl Lab {
                 })
             })
             .collect();
-        Self { record, nodes }
+        Self { record, owned, nodes }
     }
 
     /// Lets the lab stay when this program ends.
@@ -173,7 +176,9 @@ impl Lab {
     /// If that cannot be written down.
     pub fn keep(&mut self) -> Result<()> {
         self.record.kept = true;
-        self.record.save()
+        self.record.save()?;
+        self.owned = false;
+        Ok(())
     }
 
     /// Ends the lab now, kept or not.
@@ -182,7 +187,7 @@ impl Lab {
     /// If something could not be cleared away.
     pub fn destroy(mut self) -> Result<()> {
         // Drop must not do it again.
-        self.record.kept = true;
+        self.owned = false;
         self.record.clear_away()
     }
 
@@ -333,7 +338,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if self.record.kept {
+        if !self.owned {
             return;
         }
         if let Err(error) = self.record.clear_away() {

@@ -66,7 +66,8 @@ impl Record {
         remove_folder(&folder)
     }
 
-    fn is_abandoned(&self) -> bool {
+    /// Whether it should have ended, but could not clear itself away.
+    pub fn is_abandoned(&self) -> bool {
         !self.kept && !self.owner.is_alive()
     }
 }
