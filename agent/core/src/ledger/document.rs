@@ -17,8 +17,8 @@ use crate::ids::{ClusterId, ClusterName, Epoch, Formation, HistoryId, NodeId, Se
 use crate::lineage::epoch::{EpochRecord, Lane};
 use crate::position::StoredPosition;
 
-/// How many opened epochs the document keeps. A node that missed more is sent a full state
-/// transfer, which is what it would need anyway.
+/// How many opened epochs the document keeps. A node that missed more is held as off the lineage:
+/// nothing proves any more that its data is not of an abandoned branch (R16, R18).
 pub const LINEAGE_MAX: usize = 64;
 
 /// Who wrote a version of the document, so that a writer recognises its own change when the
