@@ -121,12 +121,14 @@ impl Standing {
     /// Grants one start. The caller makes the record durable before it starts anything.
     ///
     /// # Errors
-    /// [`Refusal::Frozen`] for an epoch before the freeze, [`Refusal::Spent`] when this node has
-    /// already used a permit to form in this epoch.
+    /// [`Refusal::Frozen`] for an epoch before the freeze or before one that was entered,
+    /// [`Refusal::Spent`] when this node has already used a permit to form in this epoch.
     pub fn grant(&mut self, grant: Grant) -> Result<&Permit, Refusal> {
         let Grant { epoch, mode, formation, history } = grant;
-        if epoch < self.frozen {
-            return Err(Refusal::Frozen { frozen: self.frozen, epoch });
+        // A late order must not lead back: what was entered is promised like what was frozen.
+        let promised = self.frozen.max(self.entered.unwrap_or_default());
+        if epoch < promised {
+            return Err(Refusal::Frozen { frozen: promised, epoch });
         }
         if mode != Mode::Join && self.formed_in.is_some_and(|formed_in| formed_in >= epoch) {
             return Err(Refusal::Spent { epoch, mode });
