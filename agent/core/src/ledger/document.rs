@@ -140,6 +140,16 @@ impl Document {
         self.lineage.last()
     }
 
+    /// The epoch of the component that servers form or join now. It can be lower than
+    /// [`Self::last_epoch`], which also counts attempts that were closed.
+    #[must_use]
+    pub fn component(&self) -> Epoch {
+        match &self.decision {
+            Some(decision) => decision.epoch,
+            None => self.epoch().map(|record| record.epoch).unwrap_or_default(),
+        }
+    }
+
     /// The number in the group name that servers have to use now; nothing when it is the user's.
     #[must_use]
     pub fn formation(&self) -> Option<Formation> {

@@ -148,8 +148,8 @@ fn accountable(
     };
     let excused = |report: &&&NodeObservation| {
         let nothing_new = report.served == Served::NotSinceStart
-            && report.entered == Some(document.last_epoch)
-            && document.last_epoch.0 > 0;
+            && report.entered == Some(document.component())
+            && document.component().0 > 0;
         let never_any =
             report.frontier == Frontier::Never && report.position == StoredPosition::Nothing;
         // Data that is usable always counts: it can only help.
