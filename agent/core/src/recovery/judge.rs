@@ -4,7 +4,8 @@
 //! of coordinator cannot change the choice. The coordinator obeys the very verdict that `status`
 //! and `explain` print.
 //!
-//! [`classify`] asks the questions in order of danger; [`judge`] says what follows from each answer.
+//! [`classify`] asks the questions in order of danger; [`judge`] says what follows from each
+//! answer.
 
 use std::collections::BTreeSet;
 
