@@ -150,7 +150,7 @@ pub enum RecoveryRun {
 /// Everything that the evidence unit learned in one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceRecord {
-    /// Grows with each run for as long as the disk lives, so an old record never replaces a new one.
+    /// Grows with each run for as long as the disk lives: an old record never replaces a new one.
     pub number: u64,
     /// The boot in which it was taken.
     pub boot: BootId,

@@ -17,8 +17,8 @@ use crate::ids::{ClusterId, ClusterName, Epoch, Formation, HistoryId, NodeId, Se
 use crate::lineage::epoch::{EpochRecord, Lane};
 use crate::position::StoredPosition;
 
-/// How many opened epochs the document keeps. A node that missed more is sent a full state
-/// transfer, which is what it would need anyway.
+/// How many opened epochs the document keeps. A node that missed more is held as off the lineage:
+/// nothing proves any more that its data is not of an abandoned branch (R16, R18).
 pub const LINEAGE_MAX: usize = 64;
 
 /// Who wrote a version of the document, so that a writer recognises its own change when the
@@ -138,6 +138,16 @@ impl Document {
     #[must_use]
     pub fn epoch(&self) -> Option<&EpochRecord> {
         self.lineage.last()
+    }
+
+    /// The epoch of the component that servers form or join now. It can be lower than
+    /// [`Self::last_epoch`], which also counts attempts that were closed.
+    #[must_use]
+    pub fn component(&self) -> Epoch {
+        match &self.decision {
+            Some(decision) => decision.epoch,
+            None => self.epoch().map(|record| record.epoch).unwrap_or_default(),
+        }
     }
 
     /// The number in the group name that servers have to use now; nothing when it is the user's.

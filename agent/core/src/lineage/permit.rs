@@ -32,8 +32,11 @@ impl std::fmt::Display for Mode {
 /// Leave for one start of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Permit {
-    /// The newest epoch of the ledger when it was granted.
+    /// The newest epoch of the ledger when it was granted; attempts that were closed count here.
     pub epoch: Epoch,
+    /// The epoch that the component has, or will have: what the data is on the lineage of. Views
+    /// are ordered by it, so it must be one for all members (R4).
+    pub component: Epoch,
     /// What for.
     pub mode: Mode,
     /// Number in the group name that the server must use; nothing when the name is the user's.
@@ -104,6 +107,8 @@ pub struct Standing {
 pub struct Grant {
     /// The newest epoch of the ledger, from a quorum read.
     pub epoch: Epoch,
+    /// The epoch of the component that is formed or joined.
+    pub component: Epoch,
     /// What for.
     pub mode: Mode,
     /// Number in the group name.
@@ -121,18 +126,21 @@ impl Standing {
     /// Grants one start. The caller makes the record durable before it starts anything.
     ///
     /// # Errors
-    /// [`Refusal::Frozen`] for an epoch before the freeze, [`Refusal::Spent`] when this node has
-    /// already used a permit to form in this epoch.
+    /// [`Refusal::Frozen`] for an epoch before the freeze or before one that was entered,
+    /// [`Refusal::Spent`] when this node has already used a permit to form in this epoch.
     pub fn grant(&mut self, grant: Grant) -> Result<&Permit, Refusal> {
-        let Grant { epoch, mode, formation, history } = grant;
-        if epoch < self.frozen {
-            return Err(Refusal::Frozen { frozen: self.frozen, epoch });
+        let Grant { epoch, component, mode, formation, history } = grant;
+        // A late order must not lead back: what was entered is promised like what was frozen.
+        let promised = self.frozen.max(self.entered.unwrap_or_default());
+        if epoch < promised {
+            return Err(Refusal::Frozen { frozen: promised, epoch });
         }
         if mode != Mode::Join && self.formed_in.is_some_and(|formed_in| formed_in >= epoch) {
             return Err(Refusal::Spent { epoch, mode });
         }
         self.serial = self.serial.saturating_add(1);
-        let permit = Permit { epoch, mode, formation, history, serial: self.serial, used: false };
+        let (serial, used) = (self.serial, false);
+        let permit = Permit { epoch, component, mode, formation, history, serial, used };
         Ok(self.permit.insert(permit))
     }
 
@@ -164,7 +172,7 @@ impl Standing {
         self.check(bootstraps)?;
         let permit = self.permit.as_mut().ok_or(Refusal::NoPermit)?;
         permit.used = true;
-        self.entered = self.entered.max(Some(permit.epoch));
+        self.entered = self.entered.max(Some(permit.component));
         self.closed_since_start = permit.formation.is_some();
         if permit.mode != Mode::Join {
             self.formed_in = Some(permit.epoch);
@@ -192,7 +200,8 @@ mod tests {
     use super::*;
 
     fn ask(epoch: u64, mode: Mode) -> Grant {
-        Grant { epoch: Epoch(epoch), mode, formation: Some(Formation(1)), history: None }
+        let (epoch, formation) = (Epoch(epoch), Some(Formation(1)));
+        Grant { epoch, component: epoch, mode, formation, history: None }
     }
 
     #[test]

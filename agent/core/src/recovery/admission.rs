@@ -5,7 +5,7 @@
 
 use crate::evidence::observation::NodeObservation;
 use crate::ids::Epoch;
-use crate::ledger::document::Document;
+use crate::ledger::document::{Document, LINEAGE_MAX};
 use crate::position::StoredPosition;
 
 /// How a node may join.
@@ -32,6 +32,11 @@ pub fn admission(document: &Document, own: &NodeObservation) -> Admission {
     let Some(position) = own.position.usable() else { return Admission::OffLineage };
     // Data that never entered an epoch was adopted with epoch 0.
     let entered = own.entered.unwrap_or(Epoch(0));
+    // The oldest epochs are forgotten in time; whoever is older than what is kept cannot be told
+    // from a branch that one of them left behind.
+    let cut = document.lineage.len() >= LINEAGE_MAX;
+    let path_is_known =
+        !cut || document.lineage.first().is_some_and(|oldest| oldest.epoch <= entered);
     let mut later = document.lineage.iter().filter(|record| record.epoch > entered);
     let on_later =
         later.all(|record| record.history == position.history && position.seqno <= record.base);
@@ -41,5 +46,9 @@ pub fn admission(document: &Document, own: &NodeObservation) -> Admission {
                 && position.seqno <= decision.base)
     });
     let same_history = document.history().is_none_or(|history| history == position.history);
-    if on_later && on_open && same_history { Admission::Incremental } else { Admission::OffLineage }
+    if path_is_known && on_later && on_open && same_history {
+        Admission::Incremental
+    } else {
+        Admission::OffLineage
+    }
 }

@@ -10,7 +10,7 @@ use super::successor::{Question, successor_possible};
 use crate::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember};
 use crate::evidence::observation::{NodeObservation, Served};
 use crate::evidence::survey::Survey;
-use crate::ids::{HistoryId, NodeId};
+use crate::ids::{HistoryId, NodeId, Seqno};
 use crate::ledger::document::Document;
 use crate::lineage::epoch::Lane;
 use crate::position::{Position, StoredPosition};
@@ -49,6 +49,7 @@ pub fn formation(document: &Document, survey: &Survey) -> Result<Formation, Hold
     }
     let accountable = accountable(document, &reports, newest, complete);
     let position = highest_position(&reports, &accountable)?;
+    goes_on_from_the_lineage(document, &reports, position)?;
     Ok(reform(document, &reports, newest, position)
         .unwrap_or_else(|| cold(&reports, &accountable, newest, position)))
 }
@@ -147,8 +148,8 @@ fn accountable(
     };
     let excused = |report: &&&NodeObservation| {
         let nothing_new = report.served == Served::NotSinceStart
-            && report.entered == Some(document.last_epoch)
-            && document.last_epoch.0 > 0;
+            && report.entered == Some(document.component())
+            && document.component().0 > 0;
         let never_any =
             report.frontier == Frontier::Never && report.position == StoredPosition::Nothing;
         // Data that is usable always counts: it can only help.
@@ -201,8 +202,44 @@ fn highest_position(
     if beside.is_empty() { Ok(best) } else { Err(Hold::OffLineage { nodes: beside }) }
 }
 
+/// R7 and R16: a formation goes on with the history of the ledger, at or above the position that
+/// every epoch before it began with.
+///
+/// Each base was the highest position whose rows counted. Whoever held it may be excused since
+/// (its data broke in the start that it led), and its rows are not.
+fn goes_on_from_the_lineage(
+    document: &Document,
+    reports: &[&NodeObservation],
+    position: Position,
+) -> Result<(), Hold> {
+    if let Some(history) = document.history().filter(|history| *history != position.history) {
+        let histories = BTreeSet::from([history, position.history]);
+        return Err(Hold::HistoriesDiverged { histories });
+    }
+    let opened = document.lineage.iter().map(|record| (Some(record.history), record.base));
+    let open = document.decision.iter().map(|decision| (decision.history, decision.base));
+    let is_below = |(history, base): (Option<HistoryId>, Seqno)| {
+        history == Some(position.history) && position.seqno < base
+    };
+    if !opened.chain(open).any(is_below) {
+        return Ok(());
+    }
+    let nodes_where = |wanted: &dyn Fn(&StoredPosition) -> bool| -> BTreeSet<NodeId> {
+        reports.iter().filter(|report| wanted(&report.position)).map(|it| it.node).collect()
+    };
+    let unusable = nodes_where(&|stored| stored.usable().is_none());
+    if unusable.is_empty() {
+        return Err(Hold::OffLineage { nodes: nodes_where(&|_| true) });
+    }
+    Err(Hold::PositionUnusable { nodes: unusable })
+}
+
 /// R9: every data member of V* is here, off, with a usable position of one history and with the
 /// view file of V*; and a REFORM of this view has not run into its deadline before.
+///
+/// One of them holds the decided position. Where a frontier is unknown the highest position can
+/// be beside V*; then its node has to lead, or its rows would be left behind as if they were below
+/// the base (R4, R16).
 fn reform(
     document: &Document,
     reports: &[&NodeObservation],
@@ -225,7 +262,11 @@ fn reform(
                 )
         })
     };
-    holders.iter().all(ready).then(|| Formation {
+    let at_the_top = |report: &&NodeObservation| {
+        holders.contains(&report.node) && report.position.usable() == Some(position)
+    };
+    let complete = holders.iter().all(ready) && reports.iter().any(at_the_top);
+    complete.then(|| Formation {
         lane: Lane::Reform,
         leader: None,
         holders,

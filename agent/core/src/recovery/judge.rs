@@ -4,13 +4,14 @@
 //! of coordinator cannot change the choice. The coordinator obeys the very verdict that `status`
 //! and `explain` print.
 //!
-//! [`classify`] asks the questions in order of danger; [`judge`] says what follows from each answer.
+//! [`classify`] asks the questions in order of danger; [`judge`] says what follows from each
+//! answer.
 
 use std::collections::BTreeSet;
 
 use super::form::{Formation, formation};
 use super::hold::Hold;
-use crate::evidence::observation::{NodeObservation, ServerState};
+use crate::evidence::observation::{LiveGalera, NodeObservation, ServerState};
 use crate::evidence::survey::Survey;
 use crate::ids::{Epoch, NodeId};
 use crate::ledger::document::{Decision, Document, Step};
@@ -200,16 +201,22 @@ fn may_merge(report: &NodeObservation) -> bool {
     up && !report.lingering
 }
 
+/// Adoption waits until one component has the whole roster in it, Synced, and nobody else: nodes
+/// of two components could make up the right number.
 fn watching(document: &Document, survey: &Survey) -> Scenario {
-    let seen = survey
-        .data_nodes(document)
-        .filter(|report| report.in_primary())
-        .filter_map(|report| report.galera.as_ref()?.size)
-        .max();
-    let here = survey.data_nodes(document).filter(|report| report.is_synced()).count();
+    let primary = || {
+        let reports = survey.data_nodes(document).filter(|report| report.in_primary());
+        reports.filter_map(|report| Some((report, report.galera.as_ref()?)))
+    };
+    let largest = primary().map(|(_, galera)| galera).max_by_key(|galera| galera.size);
+    let in_it = |galera: &LiveGalera| {
+        largest.is_some_and(|it| (it.history, it.conf_id) == (galera.history, galera.conf_id))
+    };
+    let here = primary().filter(|(it, galera)| it.is_synced() && in_it(galera)).count();
+    let seen = largest.and_then(|galera| galera.size);
     let strangers = seen.unwrap_or(0).saturating_sub(u64::try_from(here).unwrap_or(u64::MAX));
-    let complete = seen.is_some() && strangers == 0 && survey.unheard(document).is_empty();
-    Scenario::Watching { strangers, complete }
+    let everybody = here == document.roster.data_nodes().count();
+    Scenario::Watching { strangers, complete: seen.is_some() && strangers == 0 && everybody }
 }
 
 fn open_decision(

@@ -165,6 +165,7 @@ fn decided(document: &Document, decision: &Decision, own: &NodeObservation) -> N
     let grant = |mode| {
         Action::Grant(Grant {
             epoch: decision.epoch,
+            component: decision.epoch,
             mode,
             formation: decision.formation,
             history: decision.history,
@@ -203,6 +204,7 @@ fn found(document: &Document, decision: &Decision, own: &NodeObservation) -> Nod
     }
     let grant = Action::Grant(Grant {
         epoch: decision.epoch,
+        component: decision.epoch,
         mode: Mode::Bootstrap,
         formation: decision.formation,
         history: document.history(),
@@ -243,6 +245,7 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
     let formation = document.formation();
     let grant = Action::Grant(Grant {
         epoch: document.last_epoch,
+        component: document.component(),
         mode: Mode::Join,
         formation,
         history: document.history(),

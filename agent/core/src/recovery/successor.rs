@@ -53,6 +53,10 @@ pub fn successor_possible(question: &Question) -> bool {
     };
     let start = set(&|member| question.view.contains(member));
     let reporters = set(&|member| question.reporters.contains(member));
+    if start != 0 && start & reporters == 0 {
+        // Nobody in it has reported: the view itself may still be the primary one.
+        return true;
+    }
     let may_leave =
         set(&|member| question.left.contains(member) || !question.reporters.contains(member));
     ends_outside(start, reporters, may_leave, set(&|_| true))
@@ -60,21 +64,21 @@ pub fn successor_possible(question: &Question) -> bool {
 
 /// Searches all views that can follow one another, as sets of bits.
 fn ends_outside(start: u32, reporters: u32, may_leave: u32, everybody: u32) -> bool {
-    let mut seen = vec![start];
+    // One place for each set; the view itself is nothing new.
+    let mut seen: Vec<bool> = (0..=everybody).map(|set| set == start).collect();
     let mut open = vec![start];
     while let Some(previous) = open.pop() {
-        // The view itself is no successor; everything reached from it is.
-        for next in 1..=everybody {
+        for (next, known) in (0..).zip(&mut seen) {
             let present = (next & previous).count_ones();
             let left = (previous & !next & may_leave).count_ones();
             let goes_on = 2 * present + left > previous.count_ones() && present > 0;
-            if !goes_on || seen.contains(&next) {
+            if !goes_on || *known {
                 continue;
             }
             if next & reporters == 0 {
                 return true;
             }
-            seen.push(next);
+            *known = true;
             open.push(next);
         }
     }

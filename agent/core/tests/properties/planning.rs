@@ -1,0 +1,199 @@
+//! What one node does: R10, R13 to R16 and R22 as acts.
+
+use proptest::prelude::*;
+use relight_core::evidence::observation::{NodeObservation, Served, ServerState};
+use relight_core::evidence::survey::Survey;
+use relight_core::ids::Epoch;
+use relight_core::ledger::document::{Document, Step};
+use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::permit::{Grant, Mode};
+use relight_core::position::Quality;
+use relight_core::recovery::admission::{Admission, admission};
+use relight_core::recovery::judge::is_ours;
+use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
+
+use crate::world::{
+    any_case, deciding, decision, document, down_case, members, node, off, serving, stored, view,
+};
+
+/// The permit that a plan stores.
+pub fn granted(plan: &NodePlan) -> Option<&Grant> {
+    plan.actions.iter().find_map(|action| match action {
+        Action::Grant(grant) => Some(grant),
+        _ => None,
+    })
+}
+
+/// What has to hold of a plan, whatever it is for.
+fn is_sound(
+    document: &Document,
+    survey: &Survey,
+    own: &NodeObservation,
+    plan: &NodePlan,
+) -> Result<(), TestCaseError> {
+    let starts = plan.actions.iter().any(|it| matches!(it, Action::Start | Action::Bootstrap));
+    let bootstraps = plan.actions.contains(&Action::Bootstrap);
+    let Some(Grant { mode, epoch, component, .. }) = granted(plan).cloned() else {
+        prop_assert!(!starts, "a start without a permit: {plan:?}");
+        return Ok(());
+    };
+    prop_assert!(own.server.is_off(), "a start beside a running server: {plan:?}");
+    prop_assert_eq!(bootstraps, mode == Mode::Bootstrap, "R15");
+    prop_assert_eq!(epoch, document.last_epoch);
+    prop_assert_eq!(component, document.component());
+    prop_assert!(plan.irreversible());
+    // The group name stands before the permit, and the permit before the start.
+    let place = |wanted: &dyn Fn(&Action) -> bool| plan.actions.iter().position(wanted);
+    let configure = place(&|it| matches!(it, Action::Configure { .. }));
+    let grant = place(&|it| matches!(it, Action::Grant(_)));
+    let start = place(&|it| matches!(it, Action::Start | Action::Bootstrap));
+    prop_assert!(configure < grant && grant < start, "{plan:?}");
+    let expected = Action::Configure { formation: document.formation() };
+    prop_assert!(plan.actions.contains(&expected), "R13: {plan:?}");
+    prop_assert_eq!(
+        mode != Mode::Reform,
+        plan.actions.iter().any(|it| matches!(it, Action::ForgetView | Action::ForceStateTransfer)),
+        "only a REFORM starts with its view file"
+    );
+    if mode == Mode::Join {
+        let serves = |it: &NodeObservation| it.in_primary() && is_ours(document, it);
+        prop_assert!(survey.data_nodes(document).any(serves), "R10: nobody to join");
+        prop_assert!(document.decision.as_ref().is_none_or(|it| it.step == Step::Formed));
+        let forced = plan.actions.contains(&Action::ForceStateTransfer);
+        let expected = if forced { Admission::FullTransfer } else { Admission::Incremental };
+        prop_assert_eq!(admission(document, own), expected, "R16");
+    } else {
+        let open = document.decision.as_ref().expect("forming needs a decision");
+        prop_assert_eq!(open.step, Step::Decided);
+        prop_assert!(open.holders.contains(&own.node), "R10: only holders form");
+        prop_assert_eq!(bootstraps, open.leader == Some(own.node));
+        prop_assert!(own.formed_in < Some(open.epoch), "formed before in this epoch");
+        let judged = open.evidence.get(&own.node).map(|it| it.position);
+        prop_assert!(open.lane == Lane::Founded || judged == Some(own.position));
+        let allow = Action::AllowBootstrap { position: own.position.usable() };
+        prop_assert_eq!(bootstraps, plan.actions.contains(&allow), "R10: the position is passed");
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// R10, R13, R15, R16.
+    #[test]
+    fn every_start_has_its_permit_its_group_and_its_reason(case in any_case()) {
+        for own in case.survey.observations.values() {
+            let plan = node_plan(&case.document, &case.survey, own.node, true);
+            is_sound(&case.document, &case.survey, own, &plan)?;
+        }
+    }
+
+    /// The same over clusters that are off, where decisions are carried out.
+    #[test]
+    fn every_start_of_a_holder_is_what_was_decided(case in down_case()) {
+        for own in case.survey.observations.values() {
+            let plan = node_plan(&case.document, &case.survey, own.node, true);
+            is_sound(&case.document, &case.survey, own, &plan)?;
+        }
+    }
+
+    /// R14: clients are let in when the formation is opened, and nowhere else.
+    #[test]
+    fn writes_are_accepted_only_in_the_opened_formation(case in any_case()) {
+        for own in case.survey.observations.values() {
+            let plan = node_plan(&case.document, &case.survey, own.node, true);
+            if plan.actions.contains(&Action::AcceptWrites) {
+                prop_assert_eq!(&case.document.decision, &None);
+                prop_assert!(own.is_synced() && is_ours(&case.document, own), "{own:?}");
+            }
+        }
+    }
+
+    /// Before the gate is closed nothing is started, and a pause stops everything.
+    #[test]
+    fn without_gate_or_under_a_pause_nothing_starts(case in any_case()) {
+        for own in case.survey.observations.values() {
+            let open = node_plan(&case.document, &case.survey, own.node, false);
+            prop_assert_eq!(granted(&open), None);
+            let paused = node_plan(&case.document, &case.survey, own.node, true);
+            let on_the_roster = case.document.roster.members.contains_key(&own.node);
+            if on_the_roster && (case.document.pause.is_some() || !case.document.in_charge) {
+                prop_assert!(paused.actions.is_empty(), "{paused:?}");
+            }
+        }
+    }
+
+    /// R22: whoever is off the roster stops its server and touches nothing else.
+    #[test]
+    fn whoever_was_removed_only_stops(case in any_case()) {
+        for own in case.survey.observations.values() {
+            if case.document.roster.members.contains_key(&own.node) {
+                continue;
+            }
+            let plan = node_plan(&case.document, &case.survey, own.node, true);
+            prop_assert_eq!(plan.because, Because::NotOnTheRoster);
+            prop_assert!(plan.actions.iter().all(|it| *it == Action::Stop));
+            prop_assert_eq!(plan.actions.is_empty(), own.server.is_off());
+        }
+    }
+}
+
+fn plan(document: &Document, own: NodeObservation) -> NodePlan {
+    let node = own.node;
+    node_plan(document, &Survey::of([own]), node, true)
+}
+
+/// The paired good outcomes: the leader leads, the members reform, the others join.
+#[test]
+fn holders_act_and_others_join_when_there_is_something_to_join() {
+    let cold = deciding(3, decision(Lane::Cold, &[1], 5));
+    let last = view(2, 3, members(&[1]));
+    assert_eq!(plan(&cold, off(1, last.clone())).because, Because::Leads);
+    assert_eq!(plan(&cold, off(2, last.clone())).because, Because::NotMyTurn);
+
+    let reform = deciding(3, decision(Lane::Reform, &[1, 2], 5));
+    let pair = view(2, 3, members(&[1, 2]));
+    assert_eq!(plan(&reform, off(2, pair)).because, Because::Reforms);
+
+    let document = document(3);
+    let donor = NodeObservation {
+        server: ServerState::Running,
+        galera: Some(serving(&document)),
+        ..off(1, last.clone())
+    };
+    let joiner = NodeObservation { frozen: Epoch(2), ..off(2, last) };
+    let survey = Survey::of([donor, joiner.clone()]);
+    let joins = node_plan(&document, &survey, node(2), true);
+    assert_eq!(granted(&joins).map(|it| (it.mode, it.epoch)), Some((Mode::Join, Epoch(2))));
+    // R2: a node that has promised the next epoch waits until that is decided.
+    let frozen =
+        Survey::of([survey.observations[&node(1)].clone(), off(2, view(2, 3, members(&[1])))]);
+    assert_eq!(granted(&node_plan(&document, &frozen, node(2), true)), None);
+}
+
+/// R10: data that is not what was judged is not started.
+#[test]
+fn a_leader_whose_position_changed_does_not_lead() {
+    let cold = deciding(3, decision(Lane::Cold, &[1], 5));
+    let last = view(2, 3, members(&[1]));
+    for position in [stored(1, 4, Quality::Recovered), stored(1, 6, Quality::Recovered)] {
+        let changed = NodeObservation { position, ..off(1, last.clone()) };
+        assert_eq!(plan(&cold, changed).because, Because::EvidenceChanged);
+    }
+}
+
+/// R14: `read_only` is lifted when, and not before, the ledger says opened.
+#[test]
+fn a_synced_server_accepts_writes_once_the_formation_is_opened() {
+    let forming = deciding(3, decision(Lane::Cold, &[1], 5));
+    let up = |document: &Document| NodeObservation {
+        server: ServerState::Running,
+        galera: Some(serving(document)),
+        served: Served::NotSinceStart,
+        entered: Some(document.last_epoch),
+        ..off(1, view(2, 3, members(&[1])))
+    };
+    assert_eq!(plan(&forming, up(&forming)).actions, vec![]);
+    let opened = document(3);
+    assert_eq!(plan(&opened, up(&opened)).actions, vec![Action::AcceptWrites]);
+}
