@@ -81,6 +81,7 @@ enum ConfigWord {
     Remove,
     MaskSocket,
     Account,
+    Refresh,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -103,8 +104,11 @@ fn main() -> ExitCode {
     let config = match (&arguments.command, loaded) {
         (_, Ok(config)) => config,
         // A wrong line in the file must neither keep the server from stopping nor `remove` from
-        // removing; those two need nothing but the defaults.
-        (Verb::Hook { .. } | Verb::Config { verb: ConfigWord::Remove }, Err(error)) => {
+        // removing; those need nothing but the defaults.
+        (
+            Verb::Hook { .. } | Verb::Config { verb: ConfigWord::Remove | ConfigWord::Refresh },
+            Err(error),
+        ) => {
             eprintln!("warning: {error}");
             Config::default()
         }
@@ -160,6 +164,7 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
                 ConfigWord::Install => ConfigVerb::Install,
                 ConfigWord::Update => ConfigVerb::Update,
                 ConfigWord::Remove => ConfigVerb::Remove,
+                ConfigWord::Refresh => ConfigVerb::Refresh,
                 ConfigWord::MaskSocket | ConfigWord::Account => ConfigVerb::MaskSocket,
             };
             let paths = HostPaths::of_node(&config.paths.state_dir);
