@@ -131,7 +131,7 @@ fn main() -> ExitCode {
                 GatePhase::Check => Phase::Check,
                 GatePhase::Admit => Phase::Admit,
             };
-            let asked = gate_client::run(phase, &config.paths.run_dir, &config.units.mariadb);
+            let asked = gate_client::run(phase, &config);
             report(asked, gate_client::EXIT_REFUSED)
         }
         Verb::Hook { moment } => {
@@ -175,9 +175,7 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
             units::bootstrap::clear_flags(unit);
             Ok("bootstrap flags are cleared".to_owned())
         }
-        Verb::Bootstrap { clear_flags: false } => {
-            units::bootstrap::run(&config.paths.run_dir, unit)
-        }
+        Verb::Bootstrap { clear_flags: false } => units::bootstrap::run(&config),
         Verb::Datadir { verb } => {
             let verb = match verb {
                 DatadirWord::AllowBootstrap => DatadirVerb::AllowBootstrap,
