@@ -81,6 +81,7 @@ enum ConfigWord {
     Remove,
     MaskSocket,
     Account,
+    Refresh,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -103,8 +104,11 @@ fn main() -> ExitCode {
     let config = match (&arguments.command, loaded) {
         (_, Ok(config)) => config,
         // A wrong line in the file must neither keep the server from stopping nor `remove` from
-        // removing; those two need nothing but the defaults.
-        (Verb::Hook { .. } | Verb::Config { verb: ConfigWord::Remove }, Err(error)) => {
+        // removing; those need nothing but the defaults.
+        (
+            Verb::Hook { .. } | Verb::Config { verb: ConfigWord::Remove | ConfigWord::Refresh },
+            Err(error),
+        ) => {
             eprintln!("warning: {error}");
             Config::default()
         }
@@ -127,7 +131,7 @@ fn main() -> ExitCode {
                 GatePhase::Check => Phase::Check,
                 GatePhase::Admit => Phase::Admit,
             };
-            let asked = gate_client::run(phase, &config.paths.run_dir, &config.units.mariadb);
+            let asked = gate_client::run(phase, &config);
             report(asked, gate_client::EXIT_REFUSED)
         }
         Verb::Hook { moment } => {
@@ -160,6 +164,7 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
                 ConfigWord::Install => ConfigVerb::Install,
                 ConfigWord::Update => ConfigVerb::Update,
                 ConfigWord::Remove => ConfigVerb::Remove,
+                ConfigWord::Refresh => ConfigVerb::Refresh,
                 ConfigWord::MaskSocket | ConfigWord::Account => ConfigVerb::MaskSocket,
             };
             let paths = HostPaths::of_node(&config.paths.state_dir);
@@ -170,9 +175,7 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
             units::bootstrap::clear_flags(unit);
             Ok("bootstrap flags are cleared".to_owned())
         }
-        Verb::Bootstrap { clear_flags: false } => {
-            units::bootstrap::run(&config.paths.run_dir, unit)
-        }
+        Verb::Bootstrap { clear_flags: false } => units::bootstrap::run(&config),
         Verb::Datadir { verb } => {
             let verb = match verb {
                 DatadirWord::AllowBootstrap => DatadirVerb::AllowBootstrap,

@@ -4,12 +4,12 @@
 //! unit that is not active, because that script *restarts*: it would stop a running member before
 //! the gate could refuse (H11). Asks the gate before, and clears every flag afterwards (R15).
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use super::bootstrap_flags::{self, Sources};
 use super::{UnitError, gate_client, systemctl};
+use crate::config::Config;
 use crate::gate::protocol::{BootstrapFlag, Phase};
 
 /// The distribution's script.
@@ -23,11 +23,12 @@ const CLEAR_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// If the unit is not inactive, the gate knows no fresh permit, or the script fails.
-pub fn run(run_dir: &Path, unit: &str) -> Result<String, UnitError> {
+pub fn run(config: &Config) -> Result<String, UnitError> {
+    let unit = &config.units.mariadb;
     let shown = systemctl::show(unit, &["ActiveState", "MainPID"])?;
     let property = |name: &str| shown.get(name).map(String::as_str).unwrap_or_default();
     require_inactive(property("ActiveState"), property("MainPID"))?;
-    gate_client::run(Phase::Bootstrap, run_dir, unit)?;
+    gate_client::run(Phase::Bootstrap, config)?;
     let status = Command::new(SCRIPT).arg(unit).status();
     clear_flags(unit);
     let hint = "see `journalctl -u mariadb`; the permit is void if the server was started";

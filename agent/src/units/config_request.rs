@@ -146,7 +146,8 @@ fn check_option(key: &str, value: &str) -> Result<(), RequestError> {
         let wanted = "1 to 256 letters, digits and .:_/-+[],";
         return Err(RequestError::Part { part: "provider option's value", wanted });
     }
-    let ours = key.starts_with("socket.") || key == "gmcast.segment" || key == "gmcast.group";
+    let ours = key.starts_with("socket.")
+        || matches!(key, "gmcast.segment" | "gmcast.group" | "gmcast.listen_addr");
     // With these, a minority goes on alone (R5), or a start forms a component by itself.
     let unsafe_quorum = matches!(key, "pc.ignore_sb" | "pc.ignore_quorum" | "pc.bootstrap");
     if ours || unsafe_quorum {

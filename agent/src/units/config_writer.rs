@@ -53,6 +53,9 @@ pub enum ConfigVerb {
     Remove,
     /// The socket units only.
     MaskSocket,
+    /// The drop-ins of this version of the package on a member; nothing elsewhere. Run by the
+    /// package's own script, so no unit and no right of the daemon's leads here.
+    Refresh,
 }
 
 /// Directories, so that tests can have their own.
@@ -148,6 +151,11 @@ pub fn run(verb: ConfigVerb, paths: &HostPaths, unit: &str) -> Result<(), UnitEr
                 return Err(UnitError::new("nothing is installed that could be updated", hint));
             }
             write_galera(paths, &read_request(&paths.requests)?)
+        }
+        ConfigVerb::Refresh => {
+            let Some(before) = read_before(paths)? else { return Ok(()) };
+            write_drop_ins(paths, &before.unit)?;
+            systemctl::run(&["daemon-reload"]).map(drop)
         }
         ConfigVerb::MaskSocket => mask_sockets(&remember(paths, unit)?),
         ConfigVerb::Remove => remove(paths, unit),

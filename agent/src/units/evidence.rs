@@ -29,6 +29,11 @@ pub const EVIDENCE_RECORD: &str = "evidence.record";
 /// The epoch mark inside the datadir (R17).
 pub const EPOCH_MARK: &str = "relight-epoch.mark";
 
+/// The variable in which a unit gets the identity of the boot (`%b`).
+pub const BOOT_ID_VARIABLE: &str = "RELIGHT_BOOT_ID";
+
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
+
 /// State files are a few hundred bytes; more is damage and is not copied.
 const STATE_FILE_BYTES_MAX: usize = 64 * 1024;
 
@@ -213,18 +218,36 @@ fn transfer_leftovers(datadir: &Path) -> TransferLeftovers {
     TransferLeftovers { files, listed }
 }
 
-/// The identity of this boot.
+/// The identity of this boot, as systemd sees it.
+///
+/// The units hand it over in [`BOOT_ID_VARIABLE`]: a unit with `ProtectKernelTunables=` inside a
+/// container would read the id of the machine outside from `/proc`. Hooks run without a sandbox and
+/// read the file.
 ///
 /// # Errors
 ///
-/// If the kernel does not tell.
+/// If neither tells.
 pub fn boot_id() -> Result<BootId, UnitError> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        UnitError::because(format!("failed to read `{path}`"), error, "is /proc mounted?")
+    let text = match std::env::var(BOOT_ID_VARIABLE) {
+        Ok(text) => text,
+        Err(_) => fs::read_to_string(BOOT_ID_PATH).map_err(|error| {
+            let what = format!("failed to read `{BOOT_ID_PATH}`");
+            UnitError::because(what, error, "is /proc mounted?")
+        })?,
     };
-    let text = fs::read_to_string(path).map_err(|error| failed(error.into()))?;
-    text.trim().parse().map_err(|error: relight_core::ids::IdError| failed(error.into()))
+    parse_boot_id(text.trim()).ok_or_else(|| {
+        UnitError::new("failed to understand the identity of this boot", "please report this")
+    })
+}
+
+/// A UUID, or its 32 digits as systemd's `%b` writes them.
+fn parse_boot_id(text: &str) -> Option<BootId> {
+    if let Ok(boot) = text.parse() {
+        return Some(boot);
+    }
+    let part = |range: std::ops::Range<usize>| text.get(range);
+    let (a, b, c, d) = (part(0..8)?, part(8..12)?, part(12..16)?, part(16..20)?);
+    format!("{a}-{b}-{c}-{d}-{}", text.get(20..)?).parse().ok()
 }
 
 /// The number after the last record's. A damaged record counts as number 0 of a new beginning only

@@ -83,6 +83,11 @@ fn provider_options(request: &GaleraRequest) -> String {
             options.push("socket.dynamic=yes".into());
         }
     }
+    if request.address.is_ipv6() {
+        // Galera listens on IPv4 only unless it is told.
+        let scheme = if request.tls.is_some() { "ssl" } else { "tcp" };
+        options.push(format!("gmcast.listen_addr={scheme}://[::]:4567"));
+    }
     options.extend(request.provider_options.iter().map(|(key, value)| format!("{key}={value}")));
     options.join(";")
 }
@@ -158,5 +163,6 @@ mod tests {
         let text = render(&request, Path::new(PROVIDER));
         assert!(text.contains("gcomm://[fd00::1],[fd00::2]\n"), "{text}");
         assert!(text.contains("wsrep_node_address = [fd00::1]\n"));
+        assert!(text.contains("gmcast.listen_addr=tcp://[::]:4567"), "{text}");
     }
 }

@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use relight_core::evidence::record::OptionValue;
 
-use super::UnitError;
 use super::bootstrap_flags::{self, Sources};
+use super::stop_hook::STOP_RECORD;
+use super::{UnitError, durable};
+use crate::config::Config;
 use crate::gate::protocol::{
     BootstrapFlag, GATE_SOCKET, GATE_VERSION, GateAnswer, GateRequest, LINE_BYTES_MAX, Phase,
     StartMode,
@@ -40,9 +42,13 @@ const HINT_AGENT: &str = "see `systemctl status relightd` and `agentctl status`;
 /// # Errors
 ///
 /// A refusal, with its reason and the next step.
-pub fn run(phase: Phase, run_dir: &Path, unit: &str) -> Result<String, UnitError> {
+pub fn run(phase: Phase, config: &Config) -> Result<String, UnitError> {
+    let (paths, unit) = (&config.paths, &config.units.mariadb);
     // A bootstrap is always asked for: an open gate lets people through, not leftover orders.
     if phase != Phase::Bootstrap && gate_is_open(Path::new(GATE_OPEN_PATH)) {
+        if let Err(error) = forget_last_stop(&paths.state_dir) {
+            eprintln!("warning: {error}");
+        }
         return Ok(format!(
             "warning: the gate is open ({GATE_OPEN_PATH}): this start is not checked, and it can \
              form a second primary component"
@@ -61,14 +67,26 @@ pub fn run(phase: Phase, run_dir: &Path, unit: &str) -> Result<String, UnitError
         group,
         invocation: std::env::var("INVOCATION_ID").ok(),
     };
-    let answer = ask(&run_dir.join(GATE_SOCKET), &request, ANSWER_TIMEOUT)?;
+    let answer = ask(&paths.run_dir.join(GATE_SOCKET), &request, ANSWER_TIMEOUT)?;
     let verdict = judge(phase, &answer, &flags);
     if verdict.is_err() && !flags.is_empty() && phase != Phase::Bootstrap {
         for left in bootstrap_flags::remove(&flags) {
             eprintln!("warning: a bootstrap flag could not be removed: {left}");
         }
     }
+    if verdict.is_ok() && phase == Phase::Admit {
+        forget_last_stop(&paths.state_dir)?;
+    }
     verdict
+}
+
+/// Takes the stop record away before the server runs again. If it stayed and this run crashed, its
+/// clean end would be taken for the end of this run, and a crashed member for one that left (R4).
+fn forget_last_stop(state_dir: &Path) -> Result<(), UnitError> {
+    durable::remove(&state_dir.join("evidence"), STOP_RECORD).map_err(|error| {
+        let what = "the start was refused: failed to take away the record of the last stop";
+        UnitError::because(what, error, "is the disk mounted read-only?")
+    })
 }
 
 /// Sends one request and reads one answer.

@@ -72,6 +72,22 @@ pub fn three_lines(error: &UnitError) -> String {
         text.push_str(&format!("cause: {inner}\n"));
         cause = inner.source();
     }
-    text.push_str(&format!("hint:  {}\n", error.hint));
+    if !error.hint.is_empty() {
+        text.push_str(&format!("hint:  {}\n", error.hint));
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_get_what_why_and_what_to_do() {
+        let cause = std::io::Error::other("disk on fire");
+        let error = UnitError::because("failed to write", cause, "fetch water");
+        let text = "error: failed to write\ncause: disk on fire\nhint:  fetch water\n";
+        assert_eq!(three_lines(&error), text);
+        assert_eq!(three_lines(&UnitError::new("no", "")), "error: no\n");
+    }
 }

@@ -212,6 +212,7 @@ mod tests {
             ["exit-code", "exited", "1"],
             ["timeout", "killed", "TERM"],
             ["success", "killed", "TERM"],
+            ["success", "exited", "1"],
             ["core-dump", "dumped", "ABRT"],
         ] {
             let node = node();

@@ -107,7 +107,8 @@ fn an_update_without_an_installation_is_refused() {
 #[test]
 fn the_gate_comes_first_and_last_and_refuses_with_its_own_word() {
     let (first, last, instances) = (GATE_FIRST.1, GATE_LAST.1, NO_INSTANCES.1);
-    assert!(first.contains("ExecCondition=+/usr/sbin/relightd gate check\n"));
+    let condition = "ExecCondition=+/bin/sh -c '/usr/sbin/relightd gate check || exit 255'\n";
+    assert!(first.contains(condition));
     for line in [
         "ExecStartPre=+/usr/sbin/relightd gate admit",
         "ExecStop=+/usr/sbin/relightd hook stopping",

@@ -99,3 +99,16 @@ fn the_tail_of_a_long_log_begins_at_a_line() {
     assert!(tail.ends_with(b"position: last\n"));
     assert_eq!(read_tail(&b"short"[..]), b"short");
 }
+
+#[test]
+fn a_boot_is_named_with_and_without_dashes() {
+    let dashed = "d1769dec-f056-4977-8948-ce387888a2ec";
+    let boot = parse_boot_id(dashed).unwrap();
+    assert_eq!(boot.to_string(), dashed);
+    assert_eq!(parse_boot_id(&dashed.replace('-', "")), Some(boot));
+    for bad in
+        ["", "d1769dec", "x1769decf05649778948ce387888a2ec", "d1769decf05649778948ce387888a2e"]
+    {
+        assert_eq!(parse_boot_id(bad), None, "{bad}");
+    }
+}

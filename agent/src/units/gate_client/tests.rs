@@ -130,3 +130,18 @@ fn only_root_s_own_file_opens_the_gate() {
     assert!(!gate_is_open(&link));
     assert!(!gate_is_open(folder.path()));
 }
+
+#[test]
+fn the_record_of_the_last_stop_does_not_outlive_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let state_dir = folder.path().canonicalize().unwrap();
+    forget_last_stop(&state_dir).unwrap();
+    let evidence = state_dir.join("evidence");
+    fs::create_dir(&evidence).unwrap();
+    fs::write(evidence.join(STOP_RECORD), "clean").unwrap();
+    forget_last_stop(&state_dir).unwrap();
+    assert!(!evidence.join(STOP_RECORD).exists());
+    // What cannot be taken away refuses the start.
+    fs::create_dir(evidence.join(STOP_RECORD)).unwrap();
+    assert!(forget_last_stop(&state_dir).is_err());
+}

@@ -1,0 +1,233 @@
+//! The package as a whole: what it installs, what its units may do, and that no list forgot one.
+//!
+//! Reads the files of the repository and asks systemd's and Debian's own tools about them. Whether
+//! an installation really changes nothing and a purge really removes everything is a story of the
+//! lab, because it needs a node.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Units that the agent may start although they are another package's.
+const FOREIGN: [(&str, &str); 2] = [("mariadb.service", "start"), ("mariadb.service", "stop")];
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The names of our unit files.
+fn unit_files() -> BTreeSet<String> {
+    let names = fs::read_dir(repository().join("systemd")).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".service"))
+        .collect()
+}
+
+/// The pairs of unit and verb in the polkit rule.
+fn allowed() -> Vec<(String, String)> {
+    let rule = read("packaging/50-relight.rules");
+    let (_, list) = rule.split_once("var allowed = [").unwrap();
+    let (list, _) = list.split_once("];").unwrap();
+    list.lines()
+        .filter_map(|line| line.trim().trim_end_matches(',').strip_prefix('[')?.strip_suffix(']'))
+        .map(|pair| {
+            let (unit, verb) = pair.split_once(',').unwrap();
+            (unit.trim().trim_matches('"').into(), verb.trim().trim_matches('"').into())
+        })
+        .collect()
+}
+
+/// Whether a program is there; says so if not.
+fn installed(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("skipped: {program} is not installed here");
+    }
+    found
+}
+
+/// Our units with a program that exists on every machine, in a directory of their own.
+fn units_to_verify() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in unit_files() {
+        let text = read(&format!("systemd/{name}")).replace("/usr/sbin/relightd", "/bin/true");
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn systemd_understands_every_unit() {
+    if !installed("systemd-analyze") {
+        return;
+    }
+    let folder = units_to_verify();
+    for name in unit_files() {
+        let name = name.replace("@.", "@install.");
+        let output = Command::new("systemd-analyze")
+            .args(["verify", "--man=no", "--recursive-errors=no", &name])
+            .env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let ours: Vec<&str> = said.lines().filter(|line| line.contains("relight")).collect();
+        assert!(output.status.success() && ours.is_empty(), "{name}: {said}");
+    }
+}
+
+#[test]
+fn the_daemon_s_exposure_is_at_most_2_0() {
+    if !installed("systemd-analyze") {
+        return;
+    }
+    let output = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
+        .arg(repository().join("systemd/relightd.service"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("Overall exposure level"), "{said}");
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn the_daemon_has_no_right_beyond_its_own_user() {
+    let unit = read("systemd/relightd.service");
+    let has = |line: &str| unit.lines().any(|found| found == line);
+    for line in ["User=relight", "Group=relight", "CapabilityBoundingSet=", "NoNewPrivileges=yes"] {
+        assert!(has(line), "{line}");
+    }
+    assert!(!unit.contains("SupplementaryGroups"), "not even the group mysql");
+}
+
+#[test]
+fn the_polkit_rule_names_exactly_what_systemd_holds() {
+    let files = unit_files();
+    let mut covered = BTreeSet::from(["relightd.service".to_owned()]);
+    for (unit, verb) in allowed() {
+        if FOREIGN.contains(&(unit.as_str(), verb.as_str())) {
+            continue;
+        }
+        assert_eq!(verb, "start", "{unit}");
+        let (stem, instance) = match unit.strip_suffix(".service").unwrap().split_once('@') {
+            Some((stem, instance)) => (format!("{stem}@.service"), Some(instance.to_owned())),
+            None => (unit.clone(), None),
+        };
+        assert!(files.contains(&stem), "{unit} has no file in systemd/");
+        if let Some(instance) = instance {
+            let text = read(&format!("systemd/{stem}"));
+            let comment: String =
+                text.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>().join(" ");
+            let listed = comment
+                .split(|c: char| !c.is_ascii_lowercase() && c != '-')
+                .any(|word| word == instance);
+            assert!(listed, "systemd/{stem} does not say what {instance} does");
+        }
+        covered.insert(stem);
+    }
+    assert_eq!(covered, files, "a unit without a rule, or the other way round");
+}
+
+#[test]
+fn the_polkit_rule_is_about_one_action_and_one_user() {
+    let rule = read("packaging/50-relight.rules");
+    assert!(rule.contains(r#"action.id !== "org.freedesktop.systemd1.manage-units""#));
+    assert!(rule.contains(r#"subject.user !== "relight""#));
+    assert!(rule.trim_end().ends_with("return polkit.Result.NO;\n});"));
+    assert_eq!(rule.matches("polkit.Result.YES").count(), 1);
+    assert_eq!(allowed().len(), rule.matches(".service\"").count());
+}
+
+#[test]
+fn every_unit_is_in_the_package() {
+    let manifest = read("agent/Cargo.toml");
+    for name in unit_files() {
+        // cargo-deb takes relightd.service by itself, to enable and start it.
+        let shipped = name == "relightd.service"
+            || manifest.contains(&format!(
+                "[\"../systemd/{name}\", \"usr/lib/systemd/system/{name}\", \"644\"]"
+            ));
+        assert!(shipped, "{name} is not among the assets");
+    }
+}
+
+#[test]
+fn maintainer_scripts_never_touch_the_server() {
+    for name in ["postinst", "prerm", "postrm"] {
+        let path = format!("packaging/maintainer/{name}");
+        let text = read(&path);
+        assert!(text.contains("\n#DEBHELPER#\n"), "{name}");
+        let commands = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        for line in commands {
+            let touches = line.contains("systemctl") || line.contains("/var/lib/mysql");
+            assert!(!touches, "{name}: {line}");
+        }
+        let checked = Command::new("sh").arg("-n").arg(repository().join(path)).status().unwrap();
+        assert!(checked.success(), "{name}");
+    }
+    assert!(read("packaging/maintainer/prerm").contains("relightd config remove"));
+}
+
+/// The newest package in the target folder, if one was built.
+fn built_package() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| repository().join("target"), PathBuf::from);
+    let packages = fs::read_dir(target.join("debian")).ok()?;
+    packages
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .max_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
+}
+
+#[test]
+fn the_package_holds_what_it_should_and_nothing_of_the_database() {
+    let Some(package) = built_package().filter(|_| installed("dpkg-deb")) else {
+        eprintln!("skipped: no package was built; run `make deb`");
+        return;
+    };
+    let output = Command::new("dpkg-deb").arg("--contents").arg(&package).output().unwrap();
+    let listing = String::from_utf8(output.stdout).unwrap();
+    let files: BTreeSet<&str> = listing
+        .lines()
+        .filter_map(|line| line.rsplit(' ').next()?.strip_prefix('.'))
+        .filter(|path| !path.ends_with('/'))
+        .collect();
+    for path in [
+        "/usr/sbin/relightd",
+        "/usr/bin/agentctl",
+        "/etc/relight/relight.toml",
+        "/usr/share/polkit-1/rules.d/50-relight.rules",
+        "/usr/lib/sysusers.d/relight.conf",
+        "/usr/lib/tmpfiles.d/relight.conf",
+    ] {
+        assert!(files.contains(path), "{path} is missing: {listing}");
+    }
+    for name in unit_files() {
+        let path = format!("/usr/lib/systemd/system/{name}");
+        assert!(files.contains(path.as_str()), "{path} is missing");
+    }
+    // The gate and the configuration belong to members; they come with `init` and `join`.
+    for path in files {
+        assert!(!path.contains("mariadb") && !path.contains("/mysql"), "{path}");
+    }
+    let output = Command::new("dpkg-deb").arg("--field").arg(&package).output().unwrap();
+    let fields = String::from_utf8(output.stdout).unwrap();
+    for field in ["Package: relight\n", "Architecture: amd64\n"] {
+        assert!(fields.contains(field), "{fields}");
+    }
+    assert!(!fields.contains("adduser"), "users come from sysusers.d");
+}
