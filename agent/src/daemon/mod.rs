@@ -3,6 +3,7 @@
 //! A node that belongs to no cluster is idle here: it says so to systemd and waits, and whatever
 //! happens to MariaDB is none of its business (design 1).
 
+pub mod events;
 pub mod failure;
 pub mod picture;
 pub mod records;

@@ -1,0 +1,213 @@
+//! The only translation between the core and the wire.
+//!
+//! Everything here is a pure function of a [`Picture`] or of a core value: it waits for nothing,
+//! so it answers in an outage, and it decides nothing. Where an answer depends on a rule, the core
+//! function that the coordinator obeys is called; no rule is written a second time.
+
+mod explain;
+mod plan;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "hand-made pictures for tests, which fail by panicking"
+)]
+pub(crate) mod sample;
+mod seen;
+mod status;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::time::SystemTime;
+
+use prost::Message;
+use relight_core::ledger::document::Pause;
+use relight_core::ledger::settings::{KEYS, Key, Settings};
+use relight_core::ledger::token::TokenRecord;
+use relight_proto::v1;
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+pub use self::explain::explanation;
+pub use self::plan::recovery_plan;
+pub use self::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
+pub use self::verdict::{cluster_verdict, reason_of_hold, reason_of_verdict};
+use crate::codec::Record;
+use crate::daemon::events::{Event, Level};
+use crate::daemon::failure::{Failure, Kind};
+
+/// Binary metadata key of the [`v1::ErrorDetail`] of a failed call.
+pub const DETAIL_KEY: &str = "relight-error-bin";
+
+/// Metadata travels in a header, and clients refuse headers of more than a few kilobytes.
+const DETAIL_TEXT_MAX: usize = 600;
+const CAUSES_MAX: usize = 6;
+
+const RFC3339_MS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// A moment as RFC 3339 in UTC with milliseconds.
+#[must_use]
+pub fn rfc3339(at: SystemTime) -> String {
+    let ms = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    rfc3339_of_ms(ms)
+}
+
+/// Milliseconds since 1970 as RFC 3339; what is later than the year 9999 is its end.
+#[must_use]
+pub fn rfc3339_of_ms(unix_ms: u64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000)
+        .ok()
+        .and_then(|at| at.format(RFC3339_MS).ok())
+        .unwrap_or_else(|| "9999-12-31T23:59:59.999Z".to_owned())
+}
+
+/// A pause.
+#[must_use]
+pub fn pause_state(pause: &Pause) -> v1::PauseState {
+    v1::PauseState {
+        reason: pause.reason.clone(),
+        until: rfc3339_of_ms(pause.until_unix_ms),
+        by: pause.by.clone(),
+    }
+}
+
+/// A reason as its word in `status`: `nodes-unheard`.
+#[must_use]
+pub fn reason_word(reason: v1::Reason) -> String {
+    let name = reason.as_str_name();
+    name.strip_prefix("REASON_").unwrap_or(name).to_lowercase().replace('_', "-")
+}
+
+/// The state of a verdict as its word: `holding`.
+#[must_use]
+pub const fn state_word(state: v1::VerdictState) -> &'static str {
+    match state {
+        v1::VerdictState::Unspecified => "unknown",
+        v1::VerdictState::Healthy => "healthy",
+        v1::VerdictState::Degraded => "degraded",
+        v1::VerdictState::Recovering => "recovering",
+        v1::VerdictState::Holding => "holding",
+        v1::VerdictState::Down => "down",
+    }
+}
+
+/// All settings that the cluster shares, in the order of `config show`.
+#[must_use]
+pub fn settings(settings: &Settings) -> Vec<v1::Setting> {
+    KEYS.iter().map(|key| wire_setting(settings, key)).collect()
+}
+
+/// One setting; nothing when there is no such key.
+#[must_use]
+pub fn setting(settings: &Settings, name: &str) -> Option<v1::Setting> {
+    KEYS.iter().find(|key| key.name == name).map(|key| wire_setting(settings, key))
+}
+
+fn wire_setting(settings: &Settings, key: &Key) -> v1::Setting {
+    let text = |settings: &Settings| {
+        settings.get(key.name).map_or_else(String::new, |value| value.to_string())
+    };
+    v1::Setting {
+        key: key.name.to_owned(),
+        value: text(settings),
+        default_value: text(&Settings::default()),
+        help: key.help.to_owned(),
+        accepts: format!("a whole number from {} to {}", key.least, key.greatest),
+    }
+}
+
+/// A join token, as it stands at `now`.
+#[must_use]
+pub fn token_info(record: &TokenRecord, now: SystemTime) -> v1::TokenInfo {
+    let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let state = if record.revoked {
+        "revoked"
+    } else if now_ms >= u128::from(record.expires_at_unix_ms) {
+        "expired"
+    } else if record.uses_left == Some(0) {
+        "used"
+    } else {
+        "valid"
+    };
+    v1::TokenInfo {
+        id: record.token_id.to_string(),
+        expires_at: rfc3339_of_ms(record.expires_at_unix_ms),
+        uses_left: record.uses_left,
+        state: state.to_owned(),
+    }
+}
+
+/// What this program is.
+#[must_use]
+pub fn version() -> v1::Version {
+    v1::Version {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        // Set by whoever builds the package.
+        commit: option_env!("RELIGHT_COMMIT").unwrap_or("unknown").to_owned(),
+        codec: u32::from(<super::messages::Question as Record>::VERSION),
+    }
+}
+
+/// An event of the log.
+#[must_use]
+pub fn event(event: &Event) -> v1::Event {
+    let level = match event.level {
+        Level::Info => "info",
+        Level::Notice => "notice",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    };
+    v1::Event {
+        at: rfc3339(event.at),
+        node: event.node.clone(),
+        level: level.to_owned(),
+        kind: event.kind.as_str().to_owned(),
+        text: event.text.clone(),
+        fields: event
+            .fields
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect(),
+    }
+}
+
+/// A failure as a gRPC status with its [`v1::ErrorDetail`]; `agentctl` prints its three lines.
+#[must_use]
+pub fn status_of(failure: &Failure) -> Status {
+    let code = match failure.kind {
+        Kind::Unexpected => Code::Internal,
+        Kind::Usage => Code::InvalidArgument,
+        Kind::Refused => Code::FailedPrecondition,
+        Kind::Holding => Code::Aborted,
+    };
+    let detail = v1::ErrorDetail {
+        causes: failure.causes.iter().take(CAUSES_MAX).map(|cause| one_line(cause)).collect(),
+        hint: one_line(&failure.hint),
+        kind: failure.kind.as_str().to_owned(),
+    };
+    let mut status = Status::new(code, one_line(&failure.what));
+    let value = MetadataValue::from_bytes(&detail.encode_to_vec());
+    status.metadata_mut().insert_bin(DETAIL_KEY, value);
+    status
+}
+
+/// Without line breaks, and short enough for a header.
+fn one_line(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .take(DETAIL_TEXT_MAX)
+        .collect();
+    if text.chars().count() > DETAIL_TEXT_MAX {
+        line.push('…');
+    }
+    line
+}

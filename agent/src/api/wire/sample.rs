@@ -1,0 +1,196 @@
+//! Hand-made pictures for the tests of everything that answers. The judgement in them is the
+//! core's own, so a test cannot show an answer to a verdict that is never given.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember, ViewStamp};
+use relight_core::evidence::observation::{
+    Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
+};
+use relight_core::evidence::survey::Survey;
+use relight_core::ids::{
+    AcceptorId, ClusterId, Epoch, Formation, HistoryId, Incarnation, NodeId, Seqno, Term, Uuid,
+};
+use relight_core::ledger::document::{Document, WriteTag};
+use relight_core::ledger::electorate::Electorate;
+use relight_core::ledger::roster::{Member, Role, Roster};
+use relight_core::ledger::settings::Settings;
+use relight_core::lineage::epoch::{EpochRecord, Lane};
+use relight_core::position::{Position, Quality, StoredPosition};
+use relight_core::recovery::judge::judge;
+use relight_core::recovery::plan::Because;
+use tokio::time::Instant;
+
+use crate::daemon::picture::{MemberPicture, Picture};
+
+pub(crate) const HISTORY: HistoryId = HistoryId::from_number(77);
+
+pub(crate) fn node(number: u64) -> NodeId {
+    NodeId::from_number(number)
+}
+
+pub(crate) fn nodes(numbers: &[u64]) -> BTreeSet<NodeId> {
+    numbers.iter().map(|number| node(*number)).collect()
+}
+
+/// `prod` with db-a, db-b and db-c, in charge, epoch 4 open, coordinated by db-a in term 12.
+pub(crate) fn document() -> Document {
+    let acceptors = |numbers: std::ops::RangeInclusive<u64>| -> BTreeSet<AcceptorId> {
+        numbers.map(AcceptorId::from_number).collect()
+    };
+    let member = |number: u64, name: &str| Member {
+        name: name.parse().unwrap(),
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(number).unwrap())),
+        zone: None,
+        role: Role::Data,
+        acceptor: AcceptorId::from_number(number),
+        config_is_ours: true,
+    };
+    let members = [(1, "db-a"), (2, "db-b"), (3, "db-c")]
+        .map(|(number, name)| (node(number), member(number, name)));
+    Document {
+        cluster: ClusterId::from_number(9),
+        name: "prod".parse().unwrap(),
+        version: 20,
+        written_by: WriteTag { node: node(1), number: 1 },
+        roster: Roster {
+            electorate: Electorate { version: 1, voters: acceptors(1..=3), outgoing: None },
+            members: BTreeMap::from(members),
+        },
+        term: Term(12),
+        coordinator: Some(node(1)),
+        in_charge: true,
+        last_epoch: Epoch(4),
+        last_formation: Formation(2),
+        lineage: vec![EpochRecord {
+            epoch: Epoch(4),
+            lane: Lane::Cold,
+            leader: Some(node(1)),
+            history: HISTORY,
+            base: Seqno(1000),
+            members: nodes(&[1, 2, 3]),
+            formation: Some(Formation(2)),
+        }],
+        decision: None,
+        reform_failed: None,
+        pause: None,
+        settings: Settings::default(),
+        tokens: BTreeMap::new(),
+    }
+}
+
+/// The view of all three, number 14 of epoch 4.
+pub(crate) fn view(members: &[u64]) -> View {
+    let stamp = ViewStamp { epoch: Epoch(4), seq: 14, representative: Uuid::from_number(1) };
+    View { stamp, members: members.iter().map(|it| ViewMember::Node(node(*it))).collect() }
+}
+
+/// A node that is Synced in the open formation and takes writes.
+pub(crate) fn synced(number: u64) -> NodeObservation {
+    NodeObservation {
+        node: node(number),
+        incarnation: Incarnation(1),
+        sequence: 5,
+        frozen: Epoch(4),
+        permit: None,
+        formed_in: None,
+        entered: Some(Epoch(4)),
+        server: ServerState::Running,
+        unpermitted: false,
+        galera: Some(LiveGalera {
+            component: Component::Primary,
+            state: WsrepState::Synced,
+            ready: true,
+            history: Some(HISTORY),
+            last_committed: Some(Seqno(1042)),
+            recv_queue: Some(0),
+            group: Some("prod.f2".to_owned()),
+            conf_id: Some(14),
+            size: Some(3),
+            members: Vec::new(),
+            read_only: Some(false),
+        }),
+        position: at(1042, Quality::Live),
+        frontier: Frontier::Known {
+            view: view(&[1, 2, 3]),
+            exit: Exit::Crashed,
+            file: ViewFile::Same,
+        },
+        served: Served::Possibly,
+        weight: Some(1),
+        quorum_ignored: Some(false),
+        lingering: false,
+        stopped_by_request: false,
+        identities: BTreeMap::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// A node after a power loss: off, at the given place, not frozen yet.
+pub(crate) fn off(number: u64, seqno: u64) -> NodeObservation {
+    NodeObservation {
+        server: ServerState::Stopped,
+        galera: None,
+        position: at(seqno, Quality::Recovered),
+        ..synced(number)
+    }
+}
+
+pub(crate) fn at(seqno: u64, quality: Quality) -> StoredPosition {
+    StoredPosition::At { position: Position { history: HISTORY, seqno: Seqno(seqno) }, quality }
+}
+
+/// What db-a sees. A node of the roster without an observation was heard 47 s ago.
+pub(crate) fn picture(
+    document: Document,
+    observations: impl IntoIterator<Item = NodeObservation>,
+) -> Picture {
+    let survey = Survey::of(observations);
+    let judgement = judge(&document, &survey, false);
+    let past = Instant::now();
+    let taken = past + Duration::from_secs(60);
+    let heard = document.roster.members.keys().map(|node| {
+        let ago = if survey.observations.contains_key(node) { 0 } else { 47 };
+        (*node, taken - Duration::from_secs(ago))
+    });
+    let heard = heard.collect();
+    let member = MemberPicture {
+        me: node(1),
+        quorum: true,
+        alive: survey.observations.keys().copied().collect(),
+        survey,
+        heard,
+        judgement,
+        because: Because::AllIsWell,
+        voter_trouble: None,
+        gate_closed: true,
+        document: Arc::new(document),
+    };
+    Picture { member: Some(Arc::new(member)), taken, ..stranger() }
+}
+
+/// A node of no cluster.
+pub(crate) fn stranger() -> Picture {
+    Picture {
+        name: "db-a".parse().unwrap(),
+        at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_144_455_120),
+        taken: Instant::now(),
+        member: None,
+        warnings: Vec::new(),
+    }
+}
+
+/// The same picture with a changed member.
+pub(crate) fn with(picture: Picture, change: impl FnOnce(&mut MemberPicture)) -> Picture {
+    let mut member = picture.member.as_deref().unwrap().clone();
+    change(&mut member);
+    Picture { member: Some(Arc::new(member)), ..picture }
+}
+
+/// All three serve.
+pub(crate) fn healthy() -> Picture {
+    picture(document(), [synced(1), synced(2), synced(3)])
+}

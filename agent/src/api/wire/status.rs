@@ -1,0 +1,240 @@
+//! `GetStatus`: the cluster, the verdict, the open decision and one row for each node.
+
+use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
+use relight_core::ids::NodeId;
+use relight_core::ledger::document::{Decision, Step};
+use relight_core::ledger::roster::Role;
+use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::permit::Mode;
+use relight_core::position::{Position, Quality, StoredPosition};
+use relight_core::recovery::judge::is_ours;
+use relight_proto::v1;
+
+use super::seen::Seen;
+use super::verdict::cluster_verdict;
+use super::{pause_state, rfc3339};
+use crate::daemon::picture::Picture;
+
+/// What this agent knows of the cluster.
+#[must_use]
+pub fn cluster_status(picture: &Picture) -> v1::ClusterStatus {
+    let seen = Seen::of(picture);
+    let mut warnings = picture.warnings.clone();
+    let trouble = seen.and_then(|seen| seen.member.voter_trouble.as_ref());
+    warnings.extend(trouble.map(|why| format!("{} does not vote: {why}", picture.name)));
+    if let Some(seen) = seen
+        && !seen.member.gate_closed
+        && seen.document().in_charge
+    {
+        warnings.push(format!("the start gate of {} is open", picture.name));
+    }
+    v1::ClusterStatus {
+        seen_from: picture.name.to_string(),
+        observed_at: rfc3339(picture.at),
+        cluster: seen.map(cluster),
+        verdict: Some(cluster_verdict(picture)),
+        decision: seen
+            .and_then(|seen| Some(open_decision(seen, seen.document().decision.as_ref()?))),
+        nodes: seen.map(nodes).unwrap_or_default(),
+        warnings,
+    }
+}
+
+fn cluster(seen: Seen<'_>) -> v1::Cluster {
+    let document = seen.document();
+    v1::Cluster {
+        name: document.name.to_string(),
+        id: document.cluster.to_string(),
+        epoch: document.epoch().map_or(0, |record| record.epoch.0),
+        quorum: seen.member.quorum,
+        coordinator: document.coordinator.map(|node| seen.name(node)),
+        term: document.term.0,
+        paused: document.pause.as_ref().map(pause_state),
+    }
+}
+
+fn open_decision(seen: Seen<'_>, decision: &Decision) -> v1::OpenDecision {
+    v1::OpenDecision {
+        epoch: decision.epoch.0,
+        lane: lane_word(decision.lane).to_owned(),
+        leader: decision.leader.map(|leader| seen.name(leader)),
+        step: step_word(seen, decision).to_owned(),
+        // This version decides only what loses nothing (R12).
+        loss_bound: None,
+        loss_unknown: false,
+    }
+}
+
+/// The word of a lane.
+pub(super) const fn lane_word(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Adopted => "adopted",
+        Lane::Founded => "founded",
+        Lane::Reform => "reform",
+        Lane::Cold => "cold",
+    }
+}
+
+/// `decided` until the leader's start has used its permit, then `bootstrap`, then `formed`.
+pub(super) fn step_word(seen: Seen<'_>, decision: &Decision) -> &'static str {
+    match decision.step {
+        Step::Formed => "formed",
+        Step::Decided => {
+            let leader = decision.leader.and_then(|leader| seen.observation(leader));
+            let used = leader.and_then(|report| report.permit.as_ref()).is_some_and(|permit| {
+                permit.used && permit.epoch == decision.epoch && permit.mode == Mode::Bootstrap
+            });
+            if used { "bootstrap" } else { "decided" }
+        }
+    }
+}
+
+fn nodes(seen: Seen<'_>) -> Vec<v1::Node> {
+    seen.nodes_by_name().into_iter().filter_map(|node| row(seen, node)).collect()
+}
+
+/// One row; an absent node is a row, never a gap.
+fn row(seen: Seen<'_>, node: NodeId) -> Option<v1::Node> {
+    let member = seen.document().roster.members.get(&node)?;
+    let report = seen.observation(node);
+    let has_data = member.role == Role::Data;
+    let mut warnings = report.map(|report| report.warnings.clone()).unwrap_or_default();
+    if report.is_none() && seen.member.alive.contains(&node) {
+        warnings.push("gossip hears its agent, and it gives no answer".to_owned());
+    }
+    if report.is_some_and(|report| report.unpermitted) {
+        warnings.push("the server runs, and no permit let it start".to_owned());
+    }
+    if has_data && !member.config_is_ours {
+        warnings.push("its Galera configuration is not Relight's (manage_config)".to_owned());
+    }
+    Some(v1::Node {
+        name: member.name.to_string(),
+        id: node.to_string(),
+        address: member.address.to_string(),
+        zone: member.zone.clone(),
+        role: if has_data { "data" } else { "witness" }.to_owned(),
+        voter: seen.document().roster.votes(node),
+        // A hint of gossip is not enough: whoever has not answered is waited for.
+        agent: if report.is_some() { "alive" } else { "unheard" }.to_owned(),
+        heard_ms: seen.age(node).map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        server: match report {
+            _ if !has_data => String::new(),
+            None => "unknown".to_owned(),
+            Some(report) => server_word(report.server).to_owned(),
+        },
+        galera: has_data.then(|| galera(report)),
+        writer: report.filter(|_| has_data).and_then(|report| writer(seen, report)),
+        warnings,
+        quarantined: None,
+    })
+}
+
+fn galera(report: Option<&NodeObservation>) -> v1::Galera {
+    let Some(report) = report else {
+        return v1::Galera {
+            component: "unknown".to_owned(),
+            state: "unknown".to_owned(),
+            position: Some(wire_position(&StoredPosition::Unknown)),
+            epoch: None,
+        };
+    };
+    v1::Galera {
+        component: component_word(report).to_owned(),
+        state: wsrep_word(report).to_owned(),
+        position: Some(wire_position(&position_of(report))),
+        epoch: report.entered.map(|epoch| epoch.0),
+    }
+}
+
+/// The component of a node's server: `none` when the server is proven off.
+#[must_use]
+pub fn component_word(report: &NodeObservation) -> &'static str {
+    match report.galera.as_ref().map(|galera| galera.component) {
+        Some(Component::Primary) => "primary",
+        Some(Component::NonPrimary) => "non-primary",
+        Some(Component::Detached) => "none",
+        None if report.server.is_off() => "none",
+        Some(Component::Unknown) | None => "unknown",
+    }
+}
+
+/// Galera's state of a node's server: `none` when the server is proven off.
+#[must_use]
+pub fn wsrep_word(report: &NodeObservation) -> &'static str {
+    match report.galera.as_ref().map(|galera| galera.state) {
+        Some(WsrepState::Initialized) => "initialized",
+        Some(WsrepState::Joining) => "joining",
+        Some(WsrepState::Donor) => "donor",
+        Some(WsrepState::Joined) => "joined",
+        Some(WsrepState::Synced) => "synced",
+        Some(WsrepState::Off) => "none",
+        None if report.server.is_off() => "none",
+        Some(WsrepState::Unknown) | None => "unknown",
+    }
+}
+
+/// The word of a server's state.
+#[must_use]
+pub const fn server_word(server: ServerState) -> &'static str {
+    match server {
+        ServerState::Running => "running",
+        ServerState::Starting => "starting",
+        ServerState::Stopping => "stopping",
+        ServerState::Stopped => "stopped",
+        ServerState::Failed => "failed",
+        ServerState::Hung => "hung",
+        ServerState::Unknown => "unknown",
+    }
+}
+
+/// The position to show: what is stored, or what the running server says where that is all.
+#[must_use]
+pub fn position_of(report: &NodeObservation) -> StoredPosition {
+    let live = report.galera.as_ref().and_then(|galera| {
+        let position = Position { history: galera.history?, seqno: galera.last_committed? };
+        Some(StoredPosition::At { position, quality: Quality::Live })
+    });
+    match (report.position, live) {
+        (StoredPosition::Unknown, Some(live)) => live,
+        (stored, _) => stored,
+    }
+}
+
+fn wire_position(stored: &StoredPosition) -> v1::NodePosition {
+    let bare =
+        |quality: &str| v1::NodePosition { quality: quality.to_owned(), ..Default::default() };
+    match stored {
+        StoredPosition::Unknown => bare("unknown"),
+        StoredPosition::Nothing => bare("none"),
+        StoredPosition::At { position, quality } => v1::NodePosition {
+            history: Some(position.history.to_string()),
+            seqno: Some(position.seqno.0),
+            quality: quality_word(*quality).to_owned(),
+        },
+    }
+}
+
+const fn quality_word(quality: Quality) -> &'static str {
+    match quality {
+        Quality::Clean => "clean",
+        Quality::Recovered => "recovered",
+        Quality::Live => "live",
+        Quality::Suspect => "suspect",
+    }
+}
+
+/// Whether the cluster's clients may write here: Synced in the ledger's component, and not
+/// `read_only`. Nothing when that is not known.
+fn writer(seen: Seen<'_>, report: &NodeObservation) -> Option<bool> {
+    if report.server.is_off() {
+        return Some(false);
+    }
+    let galera = report.galera.as_ref()?;
+    let serves = report.is_synced() && is_ours(seen.document(), report);
+    match (serves, galera.read_only) {
+        (false, _) | (true, Some(true)) => Some(false),
+        (true, Some(false)) => Some(true),
+        (true, None) => None,
+    }
+}

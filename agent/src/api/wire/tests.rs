@@ -1,0 +1,598 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "a test fails by panicking, and a table of stories is long"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use relight_core::evidence::frontier::Frontier;
+use relight_core::evidence::observation::{Component, ServerState, WsrepState};
+use relight_core::ids::{Epoch, HistoryId, Seqno, Term};
+use relight_core::ledger::document::{Decision, Document, Step};
+use relight_core::ledger::roster::Role;
+use relight_core::ledger::token::TokenId;
+use relight_core::lineage::permit::{Mode, Permit};
+use relight_core::position::StoredPosition;
+use relight_core::recovery::hold::Hold;
+use relight_core::recovery::judge::Verdict;
+use relight_proto::v1::{Reason, VerdictState};
+
+use super::sample::{
+    at, document, healthy, node, nodes, off, picture, stranger, synced, view, with,
+};
+use super::*;
+use crate::daemon::picture::Picture;
+use relight_core::lineage::epoch::Lane;
+use relight_core::position::Quality;
+
+fn paused(mut document: Document) -> Document {
+    let until_unix_ms = 1_795_148_055_000;
+    let (reason, by) = ("moving racks".to_owned(), "db-b".to_owned());
+    document.pause = Some(Pause { reason, until_unix_ms, by });
+    document
+}
+
+fn decided(mut document: Document, step: Step) -> Document {
+    document.last_epoch = Epoch(5);
+    document.decision = Some(Decision {
+        epoch: Epoch(5),
+        lane: Lane::Cold,
+        leader: Some(node(2)),
+        holders: nodes(&[2]),
+        view: Some(view(&[1, 2, 3])),
+        history: Some(super::sample::HISTORY),
+        base: Seqno(1042),
+        formation: document.epoch().unwrap().formation,
+        evidence: BTreeMap::new(),
+        step,
+        term: Term(12),
+    });
+    document
+}
+
+fn no_quorum(picture: Picture) -> Picture {
+    with(picture, |member| member.quorum = false)
+}
+
+/// What happened, the picture, and the state, reason, missing nodes and command that it must give.
+type Story = (&'static str, Picture, VerdictState, Reason, &'static [&'static str], String);
+
+#[test]
+fn each_story_has_its_verdict() {
+    use {Reason as R, VerdictState as S};
+    let all_off = || [off(1, 1040), off(2, 1042), off(3, 1041)];
+    let frozen = |mut it: relight_core::evidence::observation::NodeObservation| {
+        it.frozen = Epoch(5);
+        it
+    };
+    let stopped = |change: fn(&mut relight_core::evidence::observation::NodeObservation)| {
+        let mut it = off(3, 1041);
+        change(&mut it);
+        picture(document(), [synced(1), synced(2), it])
+    };
+    let adopted = || Document { in_charge: false, ..document() };
+    let mut alone = synced(1);
+    alone.galera.as_mut().unwrap().size = Some(1);
+    let start =
+        |who: &str| format!("start the machine or relightd on {who}: systemctl start relightd");
+    let none = String::new;
+    let table: Vec<Story> = vec![
+        ("not a member", stranger(), S::Down, R::NotAMember, &[], none()),
+        ("healthy", healthy(), S::Healthy, R::None, &[], none()),
+        (
+            "one unheard",
+            picture(document(), [synced(1), synced(2)]),
+            S::Degraded,
+            R::NodesUnheard,
+            &["db-c"],
+            start("db-c"),
+        ),
+        ("one about to join", stopped(|_| {}), S::Degraded, R::Joining, &["db-c"], none()),
+        (
+            "one failed",
+            stopped(|it| it.server = ServerState::Failed),
+            S::Degraded,
+            R::ServerDown,
+            &["db-c"],
+            none(),
+        ),
+        (
+            "one hangs",
+            stopped(|it| it.server = ServerState::Hung),
+            S::Degraded,
+            R::ServerDown,
+            &["db-c"],
+            none(),
+        ),
+        (
+            "one stopped on request",
+            stopped(|it| it.stopped_by_request = true),
+            S::Degraded,
+            R::StoppedByRequest,
+            &[],
+            "agentctl db start db-c".to_owned(),
+        ),
+        (
+            "one off the lineage",
+            stopped(|it| it.entered = Some(Epoch(1))),
+            S::Degraded,
+            R::OffLineage,
+            &[],
+            none(),
+        ),
+        (
+            "power loss, one missing",
+            picture(document(), [off(1, 1040), off(2, 1042)]),
+            S::Holding,
+            R::NodesUnheard,
+            &["db-c"],
+            start("db-c"),
+        ),
+        (
+            "power loss, all back",
+            picture(document(), all_off()),
+            S::Recovering,
+            R::Gathering,
+            &["db-a", "db-b", "db-c"],
+            none(),
+        ),
+        (
+            "all frozen",
+            picture(document(), all_off().map(frozen)),
+            S::Recovering,
+            R::Forming,
+            &[],
+            none(),
+        ),
+        (
+            "a decision is open",
+            picture(decided(document(), Step::Decided), all_off().map(frozen)),
+            S::Recovering,
+            R::Forming,
+            &["db-b"],
+            none(),
+        ),
+        (
+            "the holder is silent",
+            picture(decided(document(), Step::Decided), [frozen(off(1, 1040))]),
+            S::Holding,
+            R::HolderSilent,
+            &["db-b"],
+            start("db-b"),
+        ),
+        (
+            "paused",
+            picture(paused(document()), all_off()),
+            S::Holding,
+            R::Paused,
+            &[],
+            "agentctl resume".to_owned(),
+        ),
+        (
+            "adopted, strangers in it",
+            picture(adopted(), [synced(1), synced(2)]),
+            S::Holding,
+            R::UnmanagedMember,
+            &["db-c"],
+            "agentctl token create".to_owned(),
+        ),
+        (
+            "adopted, and the roster's others are silent",
+            picture(adopted(), [alone]),
+            S::Holding,
+            R::UnmanagedMember,
+            &["db-b", "db-c"],
+            start("db-b and db-c"),
+        ),
+        (
+            "adopted, all managed",
+            with(healthy(), |it| it.judgement.verdict = Verdict::TakeCharge),
+            S::Degraded,
+            R::Forming,
+            &[],
+            none(),
+        ),
+        (
+            "no quorum, nobody serves",
+            no_quorum(picture(document(), [off(1, 1040)])),
+            S::Down,
+            R::NoQuorum,
+            &["db-b", "db-c"],
+            start("db-b and db-c"),
+        ),
+        (
+            "no quorum, a primary is seen",
+            no_quorum(picture(document(), [synced(1)])),
+            S::Degraded,
+            R::NoQuorum,
+            &["db-b", "db-c"],
+            start("db-b and db-c"),
+        ),
+    ];
+    for (story, picture, state, reason, missing, command) in table {
+        let verdict = cluster_verdict(&picture);
+        assert_eq!(verdict.state(), state, "{story}: {verdict:?}");
+        assert_eq!(verdict.reason(), reason, "{story}: {verdict:?}");
+        assert_eq!(verdict.missing, missing, "{story}: {verdict:?}");
+        assert_eq!(verdict.command.unwrap_or_default(), command, "{story}");
+        assert!(!verdict.detail.is_empty() && !verdict.detail.contains("  "), "{story}");
+    }
+}
+
+#[test]
+fn sentences_name_nodes_and_ages() {
+    let says = |picture: &Picture| cluster_verdict(picture).detail;
+    let two = picture(document(), [synced(1), synced(2)]);
+    assert_eq!(says(&two), "db-a and db-b serve; db-c has not been heard for 47 s");
+    let lone = no_quorum(picture(document(), [off(1, 1040)]));
+    assert_eq!(
+        says(&lone),
+        "1 of 3 voters can be heard; db-b has not been heard for 47 s, db-c has not been heard \
+         for 47 s; nothing is started before a majority of them agrees"
+    );
+    let never = with(two, |member| {
+        member.heard.remove(&node(3));
+    });
+    assert!(says(&never).contains("db-c has not been heard since this agent started"));
+    assert!(says(&picture(paused(document()), [])).contains("paused on db-b: moving racks"));
+}
+
+fn every_hold() -> Vec<Hold> {
+    let some = || nodes(&[3]);
+    vec![
+        Hold::NodesUnheard { missing: some() },
+        Hold::UnmanagedMember { strangers: 1 },
+        Hold::HistoriesDiverged {
+            histories: BTreeSet::from([HistoryId::from_number(1), HistoryId::from_number(2)]),
+        },
+        Hold::PositionUnusable { nodes: some() },
+        Hold::NoData,
+        Hold::SuccessorPossible { missing: some() },
+        Hold::FrontierUnknown { nodes: nodes(&[1]), missing: some() },
+        Hold::ViewsConflict { nodes: nodes(&[1, 2]) },
+        Hold::ServerRunning { nodes: some() },
+        Hold::HolderSilent { epoch: Epoch(5), holders: some() },
+        Hold::Paused,
+        Hold::WeightsUnknown { nodes: some() },
+        Hold::OffLineage { nodes: some() },
+    ]
+}
+
+#[test]
+fn each_hold_has_the_reason_of_its_word_and_a_sentence() {
+    for hold in every_hold() {
+        let reason = reason_of_hold(&hold);
+        assert_eq!(reason_word(reason), hold.word());
+        let verdict = Verdict::Hold(hold.clone());
+        assert_eq!(reason_of_verdict(&verdict), reason);
+        let held = with(healthy(), |member| member.judgement.verdict = verdict);
+        let said = cluster_verdict(&held);
+        assert_eq!((said.state(), said.reason()), (VerdictState::Holding, reason));
+        assert!(said.detail.len() > 20, "{said:?}");
+        assert_eq!(said.missing.is_empty(), hold.missing().is_empty(), "{said:?}");
+        // Whoever is named is named by name.
+        assert!(!said.detail.contains("fe000000-0000-4000-0000-000000000003"), "{said:?}");
+    }
+}
+
+#[test]
+fn each_verdict_has_a_reason_and_none_only_when_healthy() {
+    let verdicts = [
+        Verdict::Degraded { absent: nodes(&[3]) },
+        Verdict::TakeCharge,
+        Verdict::Wait { nodes: nodes(&[3]) },
+        Verdict::RecordFormed,
+        Verdict::Open,
+        Verdict::Close { epoch: Epoch(5) },
+        Verdict::Freeze { epoch: Epoch(5), nodes: nodes(&[3]) },
+    ];
+    assert_eq!(reason_of_verdict(&Verdict::Healthy), Reason::None);
+    for verdict in verdicts {
+        assert!(!matches!(reason_of_verdict(&verdict), Reason::None | Reason::Unspecified));
+    }
+}
+
+#[test]
+fn a_lost_record_is_the_reason_when_everybody_else_is_there() {
+    let lost = with(no_quorum(healthy()), |member| {
+        member.voter_trouble = Some("its record cannot be read".to_owned());
+    });
+    let status = cluster_status(&lost);
+    let verdict = status.verdict.unwrap();
+    assert_eq!(verdict.reason(), Reason::RecordLost);
+    assert!(verdict.detail.starts_with("2 of 3 voters"), "{}", verdict.detail);
+    assert_eq!(status.warnings, ["db-a does not vote: its record cannot be read"]);
+}
+
+#[test]
+fn a_pause_ends_by_itself_and_says_when() {
+    let status = cluster_status(&picture(paused(document()), []));
+    let until = "2026-11-20T04:14:15.000Z";
+    assert_eq!(status.verdict.unwrap().until.as_deref(), Some(until));
+    let state = status.cluster.unwrap().paused.unwrap();
+    assert_eq!((state.by.as_str(), state.until.as_str()), ("db-b", until));
+}
+
+#[test]
+fn the_head_of_a_status() {
+    let status = cluster_status(&healthy());
+    assert_eq!(status.seen_from, "db-a");
+    assert_eq!(status.observed_at, "2026-11-20T03:14:15.120Z");
+    let cluster = status.cluster.unwrap();
+    assert_eq!((cluster.name.as_str(), cluster.epoch, cluster.term), ("prod", 4, 12));
+    assert_eq!((cluster.quorum, cluster.coordinator.as_deref()), (true, Some("db-a")));
+    let nobody = cluster_status(&stranger());
+    assert!(nobody.cluster.is_none() && nobody.nodes.is_empty());
+}
+
+#[test]
+fn every_node_is_a_row_in_order_of_name() {
+    let mut document = document();
+    // The order of identities is not the order of names.
+    document.roster.members.get_mut(&node(1)).unwrap().name = "db-z".parse().unwrap();
+    let status = cluster_status(&picture(document, [synced(1), off(2, 7)]));
+    let names: Vec<&str> = status.nodes.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["db-b", "db-c", "db-z"]);
+    let [stopped, silent, serving] = &status.nodes[..] else { panic!("{names:?}") };
+
+    let galera = stopped.galera.as_ref().unwrap();
+    assert_eq!((stopped.agent.as_str(), stopped.server.as_str()), ("alive", "stopped"));
+    assert_eq!((galera.component.as_str(), galera.state.as_str()), ("none", "none"));
+    let position = galera.position.as_ref().unwrap();
+    assert_eq!((position.seqno, position.quality.as_str()), (Some(7), "recovered"));
+    assert_eq!((stopped.writer, galera.epoch), (Some(false), Some(4)));
+
+    let galera = silent.galera.as_ref().unwrap();
+    assert_eq!((silent.agent.as_str(), silent.heard_ms), ("unheard", Some(47_000)));
+    assert_eq!(silent.server, "unknown");
+    assert_eq!((galera.component.as_str(), galera.state.as_str()), ("unknown", "unknown"));
+    let position = galera.position.as_ref().unwrap();
+    assert_eq!((position.seqno, position.quality.as_str()), (None, "unknown"));
+    assert_eq!((silent.writer, galera.epoch), (None, None));
+
+    let galera = serving.galera.as_ref().unwrap();
+    assert_eq!((galera.component.as_str(), galera.state.as_str()), ("primary", "synced"));
+    assert_eq!(galera.position.as_ref().unwrap().quality, "live");
+    assert_eq!((serving.writer, serving.heard_ms), (Some(true), Some(0)));
+}
+
+#[test]
+fn who_may_write() {
+    let row = |change: fn(&mut relight_core::evidence::observation::NodeObservation)| {
+        let mut report = synced(1);
+        change(&mut report);
+        cluster_status(&picture(document(), [report])).nodes[0].writer
+    };
+    assert_eq!(row(|_| {}), Some(true));
+    assert_eq!(row(|it| it.galera.as_mut().unwrap().read_only = Some(true)), Some(false));
+    assert_eq!(row(|it| it.galera.as_mut().unwrap().read_only = None), None);
+    assert_eq!(row(|it| it.galera.as_mut().unwrap().state = WsrepState::Joined), Some(false));
+    assert_eq!(row(|it| it.galera.as_mut().unwrap().group = Some("x".into())), Some(false));
+    assert_eq!(row(|it| it.galera = None), None);
+}
+
+#[test]
+fn words_for_what_is_not_there() {
+    let mut document = document();
+    document.roster.members.get_mut(&node(2)).unwrap().role = Role::Witness;
+    let mut fresh = off(3, 0);
+    fresh.position = StoredPosition::Nothing;
+    fresh.frontier = Frontier::Never;
+    let mut silent = synced(1);
+    silent.galera = None;
+    silent.position = StoredPosition::Unknown;
+    let status = cluster_status(&picture(document, [silent, synced(2), fresh]));
+    let galera = status.nodes[0].galera.as_ref().unwrap();
+    assert_eq!((galera.component.as_str(), galera.state.as_str()), ("unknown", "unknown"));
+    let witness = &status.nodes[1];
+    assert_eq!((witness.role.as_str(), witness.server.as_str()), ("witness", ""));
+    assert!(witness.galera.is_none() && witness.writer.is_none());
+    let galera = status.nodes[2].galera.as_ref().unwrap();
+    assert_eq!(galera.position.as_ref().unwrap().quality, "none");
+}
+
+#[test]
+fn a_decision_passes_through_its_steps() {
+    let step = |step, used| {
+        let mut leader = off(2, 1042);
+        let (epoch, mode) = (Epoch(5), Mode::Bootstrap);
+        leader.permit =
+            Some(Permit { epoch, mode, formation: None, history: None, serial: 1, used });
+        let status = cluster_status(&picture(decided(document(), step), [leader]));
+        let decision = status.decision.unwrap();
+        assert_eq!((decision.epoch, decision.lane.as_str()), (5, "cold"));
+        assert_eq!((decision.leader.as_deref(), decision.loss_bound), (Some("db-b"), None));
+        decision.step
+    };
+    assert_eq!(step(Step::Decided, false), "decided");
+    assert_eq!(step(Step::Decided, true), "bootstrap");
+    assert_eq!(step(Step::Formed, true), "formed");
+    assert!(cluster_status(&healthy()).decision.is_none());
+}
+
+fn answers(explained: &v1::Explanation) -> BTreeMap<&str, (&str, &str)> {
+    explained
+        .rules
+        .iter()
+        .map(|it| (it.rule.as_str(), (it.answer.as_str(), it.because.as_str())))
+        .collect()
+}
+
+#[test]
+fn an_explanation_shows_the_evidence_of_everybody() {
+    let explained = explanation(&picture(document(), [off(1, 1040), off(2, 1042)]));
+    assert_eq!(explained.scenario, "no server is in a primary component");
+    assert_eq!(explained.runbook, "/usr/share/doc/relight/runbooks/reasons.md#nodes-unheard");
+    let [first, _, silent] = &explained.evidence[..] else { panic!("{explained:?}") };
+    assert_eq!(first.frontier, "14 {db-a, db-b, db-c} crashed");
+    assert_eq!(first.position, format!("{}:1040", super::sample::HISTORY));
+    assert_eq!((first.server.as_str(), first.frozen, first.age_ms), ("stopped", 4, Some(0)));
+    assert_eq!((silent.node.as_str(), silent.age_ms), ("db-c", Some(47_000)));
+    assert_eq!((silent.server.as_str(), silent.frontier.as_str()), ("unknown", "unknown"));
+    let rules = answers(&explained);
+    assert_eq!(rules["R4"].0, "holds");
+    assert_eq!(rules["R6"], ("holds", "a majority of the 3 voters answered this agent"));
+    assert_eq!(rules["R12"].0, "fails");
+    assert!(rules["R12"].1.contains("db-c has not been heard for 47 s"), "{rules:?}");
+    for later in ["R5", "R7", "R9", "R10"] {
+        assert_eq!(rules[later], ("not asked", "the questions ended at nodes-unheard"));
+    }
+    assert_eq!(rules.len(), 11);
+}
+
+#[test]
+fn an_explanation_shows_which_lane_was_taken() {
+    let together = explanation(&picture(document(), [off(1, 1040), off(2, 1042), off(3, 1041)]));
+    let rules = answers(&together);
+    assert_eq!((rules["R5"].0, rules["R9"].0, rules["R10"].0), ("holds", "holds", "not asked"));
+    assert_eq!(rules["R5"].1, "all 3 data nodes of the roster reported");
+
+    let mut failed = document();
+    failed.reform_failed = Some(view(&[1, 2, 3]));
+    let alone = explanation(&picture(failed, [off(1, 1040), off(2, 1042), off(3, 1041)]));
+    let rules = answers(&alone);
+    assert_eq!((rules["R9"].0, rules["R10"].0), ("fails", "holds"));
+    assert!(rules["R9"].1.contains("ran into its deadline"), "{rules:?}");
+    assert!(rules["R10"].1.contains("db-b leads at"), "{rules:?}");
+
+    let serving = explanation(&healthy());
+    let rules = answers(&serving);
+    assert_eq!((rules["R5"].0, rules["R13"].0), ("not asked", "holds"));
+    assert_eq!(rules["R13"].1, "db-a, db-b and db-c are members of prod.f2");
+    assert_eq!(serving.runbook, "");
+    assert!(explanation(&stranger()).rules.is_empty());
+}
+
+#[test]
+fn an_explanation_names_the_rule_that_stopped() {
+    let mut weighted = off(2, 1042);
+    weighted.weight = Some(2);
+    let explained = explanation(&picture(document(), [off(1, 1040), weighted, off(3, 1041)]));
+    let rules = answers(&explained);
+    assert_eq!((rules["R4"].0, rules["R5"].0), ("not asked", "unknown"));
+    assert!(rules["R5"].1.contains("db-b"), "{rules:?}");
+
+    let mut suspect = off(2, 1042);
+    suspect.position = at(1042, Quality::Suspect);
+    let explained = explanation(&picture(document(), [off(1, 1040), suspect, off(3, 1041)]));
+    let rules = answers(&explained);
+    assert_eq!((rules["R5"].0, rules["R7"].0, rules["R12"].0), ("holds", "unknown", "fails"));
+
+    let mut foreign = synced(3);
+    foreign.galera.as_mut().unwrap().group = Some("prod.f1".into());
+    let explained = explanation(&picture(document(), [synced(1), synced(2), foreign]));
+    assert_eq!(answers(&explained)["R13"].0, "fails");
+
+    let silent = decided(document(), Step::Decided);
+    let explained = explanation(&picture(silent, [off(1, 1040), off(3, 1041)]));
+    assert_eq!(answers(&explained)["R11"].0, "fails");
+}
+
+fn steps(plan: &v1::RecoveryPlan) -> Vec<(String, String)> {
+    plan.steps.iter().map(|step| (step.node.clone(), step.action.clone())).collect()
+}
+
+#[test]
+fn a_plan_is_what_the_coordinator_and_then_each_node_would_do() {
+    let all = picture(document(), [off(1, 1040), off(2, 1042), off(3, 1041)]);
+    let plan = recovery_plan(&all);
+    let ask = "ask db-a, db-b and db-c to freeze for epoch 5".to_owned();
+    assert_eq!(steps(&plan), [("db-a".to_owned(), ask)]);
+    assert_eq!(plan.verdict.as_ref().unwrap().reason(), Reason::Gathering);
+
+    let joins = recovery_plan(&picture(document(), [synced(1), synced(2), off(3, 1000)]));
+    let actions: Vec<String> = steps(&joins).into_iter().map(|(_, action)| action).collect();
+    assert_eq!(
+        actions,
+        [
+            "write the Galera configuration of formation 2",
+            "remove the view file",
+            "store the permit to join in epoch 4",
+            "start the server",
+        ]
+    );
+    assert!(joins.steps.iter().all(|step| step.node == "db-c"));
+
+    assert!(recovery_plan(&healthy()).steps.is_empty());
+    assert!(recovery_plan(&no_quorum(all)).steps.is_empty(), "nobody may act without a quorum");
+    assert!(recovery_plan(&stranger()).steps.is_empty());
+}
+
+#[test]
+fn settings_say_what_they_accept() {
+    let mut changed = Settings::default();
+    changed.set("recovery.open_size", "2").unwrap();
+    let all = settings(&changed);
+    assert_eq!(all.len(), KEYS.len());
+    let one = setting(&changed, "recovery.open_size").unwrap();
+    assert_eq!((one.value.as_str(), one.default_value.as_str()), ("2", "1"));
+    assert_eq!(one.accepts, "a whole number from 1 to 7");
+    assert!(setting(&changed, "recovery.nothing").is_none());
+}
+
+#[test]
+fn a_token_has_a_state() {
+    let record = TokenRecord {
+        token_id: TokenId([1; 8]),
+        secret_hash: [0; 32],
+        expires_at_unix_ms: 1_000,
+        uses_left: Some(1),
+        revoked: false,
+    };
+    let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+    let state = |record: &TokenRecord, ms| token_info(record, at(ms)).state;
+    assert_eq!(state(&record, 999), "valid");
+    assert_eq!(state(&record, 1_000), "expired");
+    assert_eq!(state(&record.spent(), 0), "used");
+    let revoked = TokenRecord { revoked: true, ..record.spent() };
+    assert_eq!(state(&revoked, 2_000), "revoked");
+    assert_eq!(token_info(&record, at(0)).expires_at, "1970-01-01T00:00:01.000Z");
+}
+
+#[test]
+fn a_failure_arrives_in_its_parts() {
+    let mut failure = Failure::refused("failed to join\nprod", "ask db-a");
+    failure.causes = vec!["no quorum".to_owned(), "x".repeat(10_000)];
+    let status = status_of(&failure);
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(status.message(), "failed to join prod");
+    let bytes = status.metadata().get_bin(DETAIL_KEY).unwrap().to_bytes().unwrap();
+    let detail = v1::ErrorDetail::decode(bytes).unwrap();
+    assert_eq!((detail.kind.as_str(), detail.hint.as_str()), ("refused", "ask db-a"));
+    assert_eq!(detail.causes[0], "no quorum");
+    assert!(detail.causes[1].len() < 1_000, "a header has to stay small");
+}
+
+#[test]
+fn a_moment_later_than_any_calendar_is_its_end() {
+    assert_eq!(rfc3339_of_ms(u64::MAX), "9999-12-31T23:59:59.999Z");
+}
+
+#[test]
+fn a_hint_of_gossip_is_no_answer() {
+    let heard = with(picture(document(), [synced(1), synced(2)]), |member| {
+        member.alive.insert(node(3));
+    });
+    let row = &cluster_status(&heard).nodes[2];
+    assert_eq!(row.agent, "unheard");
+    assert_eq!(row.warnings, ["gossip hears its agent, and it gives no answer"]);
+}
+
+#[test]
+fn servers_that_may_merge_are_left_alone_for_a_while() {
+    let parted = [1, 2, 3].map(|number| {
+        let mut report = synced(number);
+        report.galera.as_mut().unwrap().component = Component::NonPrimary;
+        report
+    });
+    let picture = picture(document(), parted);
+    let verdict = cluster_verdict(&picture);
+    assert_eq!((verdict.state(), verdict.reason()), (VerdictState::Recovering, Reason::Gathering));
+    assert_eq!(answers(&explanation(&picture))["R8"].0, "holds");
+}

@@ -1,0 +1,153 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relight_core::evidence::observation::ServerState;
+use relight_core::ids::{Epoch, Term};
+use relight_core::ledger::document::{Document, Pause};
+
+use super::*;
+use crate::api::wire;
+use crate::api::wire::sample::{document, healthy, node, off, picture, stranger, synced, with};
+
+fn kinds(old: &Picture, new: &Picture) -> Vec<(EventKind, String)> {
+    EventWatch::compare(old, new).into_iter().map(|it| (it.kind, it.text)).collect()
+}
+
+fn changed(change: impl FnOnce(&mut Document)) -> Picture {
+    with(healthy(), |member| {
+        let mut document = (*member.document).clone();
+        change(&mut document);
+        member.document = Arc::new(document);
+    })
+}
+
+#[test]
+fn nothing_is_told_when_nothing_changes() {
+    assert_eq!(EventWatch::compare(&healthy(), &healthy()), []);
+    assert_eq!(EventWatch::compare(&stranger(), &stranger()), []);
+    // Silence that goes on is no news, although its sentence counts the seconds.
+    let silent = picture(document(), [synced(1), synced(2)]);
+    let later = with(silent.clone(), |member| {
+        for heard in member.heard.values_mut() {
+            *heard -= Duration::from_secs(5);
+        }
+    });
+    assert_eq!(EventWatch::compare(&silent, &later), []);
+}
+
+#[test]
+fn a_verdict_is_told_once_with_its_reason() {
+    let two = picture(document(), [synced(1), synced(2)]);
+    let events = EventWatch::compare(&healthy(), &two);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!((events[0].kind, events[0].level), (EventKind::Verdict, Level::Warning));
+    assert!(events[0].text.starts_with("degraded (nodes-unheard): "), "{}", events[0].text);
+    assert_eq!(events[0].fields["missing"], "db-c");
+    let back = EventWatch::compare(&two, &healthy());
+    assert_eq!(back.len(), 1, "{back:?}");
+    assert!(back[0].text.starts_with("healthy: all 3 data nodes"));
+}
+
+#[test]
+fn each_change_has_its_kind() {
+    let told = |new: &Picture, kind: EventKind, text: &str| {
+        let found = kinds(&healthy(), new);
+        assert!(found.iter().any(|it| it.0 == kind && it.1.contains(text)), "{text}: {found:?}");
+    };
+    told(&with(healthy(), |it| it.quorum = false), EventKind::Ledger, "not reached any more");
+    told(
+        &with(healthy(), |it| it.voter_trouble = Some("no record".into())),
+        EventKind::Ledger,
+        "db-a does not vote: no record",
+    );
+    told(
+        &changed(|it| {
+            it.term = Term(13);
+            it.coordinator = Some(node(2));
+        }),
+        EventKind::Coordinator,
+        "db-b coordinates (term 13)",
+    );
+    told(
+        &changed(|it| {
+            let (reason, by) = ("racks".into(), "db-b".into());
+            it.pause = Some(Pause { reason, until_unix_ms: 0, by });
+        }),
+        EventKind::Config,
+        "paused on db-b: racks",
+    );
+    told(
+        &changed(|it| it.lineage[0].epoch = Epoch(5)),
+        EventKind::Decision,
+        "epoch 5 is open and in force",
+    );
+    told(
+        &changed(|it| {
+            it.roster.members.remove(&node(3));
+        }),
+        EventKind::Roster,
+        "db-c is not on the roster any more",
+    );
+    told(&changed(|it| it.settings.open_size = 2), EventKind::Config, "settings");
+    let mut failed = off(3, 1041);
+    failed.server = ServerState::Failed;
+    told(
+        &picture(document(), [synced(1), synced(2), failed]),
+        EventKind::Server,
+        "the server of db-c is failed",
+    );
+    let left = kinds(&healthy(), &stranger());
+    assert!(left.iter().any(|it| it.1 == "db-a has left prod"), "{left:?}");
+}
+
+fn numbered(number: usize) -> Event {
+    Event {
+        at: SystemTime::UNIX_EPOCH,
+        node: "db-a".into(),
+        level: Level::Info,
+        kind: EventKind::Agent,
+        text: number.to_string(),
+        fields: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_log_keeps_the_newest() {
+    let log = EventLog::default();
+    for number in 0..KEPT_MAX + 3 {
+        log.record(numbered(number));
+    }
+    let all = log.recent(0);
+    assert_eq!((all.len(), all[0].text.as_str()), (KEPT_MAX, "3"));
+    let texts: Vec<String> = log.recent(2).into_iter().map(|it| it.text).collect();
+    assert_eq!(texts, [(KEPT_MAX + 1).to_string(), (KEPT_MAX + 2).to_string()]);
+}
+
+#[tokio::test]
+async fn who_follows_misses_nothing_and_hears_nothing_twice() {
+    let log = EventLog::default();
+    log.record(numbered(1));
+    let (old, mut next) = log.follow(0);
+    log.record(numbered(2));
+    assert_eq!(old.len(), 1);
+    assert_eq!(next.recv().await.unwrap().text, "2");
+    assert!(next.try_recv().is_err());
+}
+
+#[test]
+fn an_event_on_the_wire() {
+    let mut event = numbered(7);
+    event.level = Level::Notice;
+    event.fields.insert("epoch", "5".into());
+    let sent = wire::event(&event);
+    assert_eq!(sent.at, "1970-01-01T00:00:00.000Z");
+    assert_eq!((sent.level.as_str(), sent.kind.as_str()), ("notice", "agent"));
+    assert_eq!(sent.fields["epoch"], "5");
+}
