@@ -226,9 +226,10 @@ impl Found<'_> {
             | v1::VerdictState::Unspecified => Level::Warning,
             v1::VerdictState::Down => Level::Error,
         };
-        let text = match after.reason() {
-            v1::Reason::None => format!("{state}: {}", after.detail),
-            _ => format!("{state} ({reason}): {}", after.detail),
+        let text = if after.reason() == v1::Reason::None {
+            format!("{state}: {}", after.detail)
+        } else {
+            format!("{state} ({reason}): {}", after.detail)
         };
         let missing = after.missing.join(",");
         let fields = [("state", state.to_owned()), ("reason", reason), ("missing", missing)];

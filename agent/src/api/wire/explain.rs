@@ -31,10 +31,9 @@ const RUNBOOK: &str = "/usr/share/doc/relight/runbooks/reasons.md";
 pub fn explanation(picture: &Picture) -> v1::Explanation {
     let status = cluster_status(picture);
     let reason = status.verdict.as_ref().map_or(v1::Reason::Unspecified, v1::Verdict::reason);
-    let runbook = match reason {
-        v1::Reason::None | v1::Reason::Unspecified => String::new(),
-        reason => format!("{RUNBOOK}#{}", reason_word(reason)),
-    };
+    let nothing_wrong = matches!(reason, v1::Reason::None | v1::Reason::Unspecified);
+    let runbook =
+        if nothing_wrong { String::new() } else { format!("{RUNBOOK}#{}", reason_word(reason)) };
     let (scenario, evidence, rules) = match Seen::of(picture) {
         None => ("this node is not a member of any cluster".to_owned(), Vec::new(), Vec::new()),
         Some(seen) => {
