@@ -4,6 +4,7 @@
 //! before what cannot be undone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use relight_core::evidence::observation::{Component, NodeObservation, ServerState};
@@ -274,6 +275,11 @@ pub fn follow(
     if look.observation.is_synced() {
         thread.patience.reset();
     }
+    let stumbles = member.stumbles.load(Ordering::Relaxed);
+    if stumbles != thread.stumbles {
+        thread.stumbles = stumbles;
+        thread.patience.failed();
+    }
     if plan.actions.is_empty() || thread.patience.waits() {
         return;
     }
@@ -290,6 +296,7 @@ pub fn follow(
             member.tell(level, EventKind::Server, text);
         }
         if let Err(error) = carry_out(&member, &picture, &plan, &look).await {
+            member.stumbles.fetch_add(1, Ordering::Relaxed);
             let text = format!("an act failed and will be tried again: {}", chain(&error));
             member.tell(Level::Warning, EventKind::Server, text);
         }
@@ -340,7 +347,7 @@ async fn act(
         Action::Configure { formation: None } => Ok(()),
         Action::ForgetView => hands.change_datadir(DatadirVerb::ForgetView, datadir, None).await,
         Action::AllowBootstrap { position } => {
-            hands.change_datadir(DatadirVerb::AllowBootstrap, datadir, *position).await
+            hands.change_datadir(DatadirVerb::AllowBootstrap, datadir, Some(*position)).await
         }
         Action::ForceStateTransfer => {
             hands.change_datadir(DatadirVerb::ForceStateTransfer, datadir, None).await

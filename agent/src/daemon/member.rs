@@ -123,6 +123,8 @@ pub struct Member {
     pub picture: watch::Sender<Arc<Picture>>,
     /// Counts rounds; the watchdog is fed only while it grows.
     pub rounds: AtomicU64,
+    /// Counts failed acts; the round waits longer after each.
+    pub stumbles: AtomicU64,
     /// Where the gate's drop-in lies.
     pub gate_drop_in: PathBuf,
 }
@@ -205,6 +207,7 @@ impl Member {
             events,
             picture,
             rounds: AtomicU64::new(0),
+            stumbles: AtomicU64::new(0),
             gate_drop_in: GATE_DROP_IN.into(),
         }))
     }

@@ -43,6 +43,8 @@ pub struct Thread {
     pub noted: Option<(u64, Option<String>)>,
     /// What the Galera configuration was last written for.
     pub configured: Option<u64>,
+    /// Failed acts of this node that were taken note of.
+    pub stumbles: u64,
     /// Failed tries, and until when nothing new is tried.
     pub patience: Patience,
 }

@@ -30,8 +30,8 @@ pub enum Action {
     ForgetView,
     /// Write the position into the state file and mark it as safe to bootstrap from.
     AllowBootstrap {
-        /// Where this node stands; nothing when a new history begins.
-        position: Option<Position>,
+        /// Where this node stands.
+        position: Position,
     },
     /// Remove state and view file of a data directory without data, so that all of it is sent.
     ForceStateTransfer,
@@ -173,10 +173,7 @@ fn decided(document: &Document, decision: &Decision, own: &NodeObservation) -> N
     };
     let configure = Action::Configure { formation: decision.formation };
     if decision.leader == Some(own.node) {
-        let allow = Action::AllowBootstrap { position: own.position.usable() };
-        let grant = grant(Mode::Bootstrap);
-        let actions = vec![configure, Action::ForgetView, allow, grant, Action::Bootstrap];
-        return NodePlan { actions, because: Because::Leads };
+        return lead(configure, own, grant(Mode::Bootstrap));
     }
     let view_is_there = matches!(
         &own.frontier,
@@ -209,13 +206,18 @@ fn found(document: &Document, decision: &Decision, own: &NodeObservation) -> Nod
         formation: decision.formation,
         history: document.history(),
     });
-    let actions = vec![
-        Action::Configure { formation: decision.formation },
-        Action::ForgetView,
-        Action::AllowBootstrap { position: own.position.usable() },
-        grant,
-        Action::Bootstrap,
-    ];
+    lead(Action::Configure { formation: decision.formation }, own, grant)
+}
+
+/// The acts of a leader. Data that has a position is marked with it; a server that never was in a
+/// cluster has none, needs no mark, and begins a new history (facts/galera.md 1.1).
+fn lead(configure: Action, own: &NodeObservation, grant: Action) -> NodePlan {
+    let mark = own.position.usable().map(|position| Action::AllowBootstrap { position });
+    let actions = [configure, Action::ForgetView]
+        .into_iter()
+        .chain(mark)
+        .chain([grant, Action::Bootstrap])
+        .collect();
     NodePlan { actions, because: Because::Leads }
 }
 

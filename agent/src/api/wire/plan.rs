@@ -76,11 +76,8 @@ fn action_words(action: &Action) -> String {
             "leave the Galera configuration as it is".to_owned()
         }
         Action::ForgetView => "remove the view file".to_owned(),
-        Action::AllowBootstrap { position: Some(position) } => {
+        Action::AllowBootstrap { position } => {
             format!("mark the data as safe to bootstrap from, at {position}")
-        }
-        Action::AllowBootstrap { position: None } => {
-            "mark the data as safe to found a history from".to_owned()
         }
         Action::ForceStateTransfer => "ask for a full state transfer".to_owned(),
         Action::Grant(Grant { epoch, mode, .. }) => {

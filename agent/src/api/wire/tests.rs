@@ -402,8 +402,15 @@ fn a_decision_passes_through_its_steps() {
     let step = |step, used| {
         let mut leader = off(2, 1042);
         let (epoch, mode) = (Epoch(5), Mode::Bootstrap);
-        leader.permit =
-            Some(Permit { epoch, mode, formation: None, history: None, serial: 1, used });
+        leader.permit = Some(Permit {
+            epoch,
+            component: epoch,
+            mode,
+            formation: None,
+            history: None,
+            serial: 1,
+            used,
+        });
         let status = cluster_status(&picture(decided(document(), step), [leader]));
         let decision = status.decision.unwrap();
         assert_eq!((decision.epoch, decision.lane.as_str()), (5, "cold"));
