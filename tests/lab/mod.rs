@@ -31,6 +31,7 @@ pub mod account;
 mod cgroup;
 mod client;
 mod command;
+mod disk;
 mod image;
 mod mirror;
 mod network;
