@@ -141,8 +141,8 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Finds the lab with this number, or the only one, whoever made it. It stays when this value is
-    /// dropped.
+    /// Finds the lab with this number, or the only one, whoever made it. It stays when this value
+    /// is dropped.
     ///
     /// # Errors
     /// If there is none, or several and no number.
