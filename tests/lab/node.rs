@@ -237,8 +237,8 @@ impl Node {
     }
 
     /// Cuts the power: the node falls silent, its first process is killed, and the kernel ends all
-    /// others with it. Nothing is flushed, and peers are not told. What was written without a sync is
-    /// *not* lost, for the page cache belongs to this machine. Returns when the node is off. For
+    /// others with it. Nothing is flushed, and peers are not told. What was written without a sync
+    /// is *not* lost, for the page cache belongs to this machine. Returns when the node is off. For
     /// several nodes at one moment see [`super::Lab::power_cut`].
     ///
     /// # Errors
