@@ -1,7 +1,7 @@
 //! Running one command to its end, with a limit on its time.
 //!
 //! Output goes to unnamed files and not through pipes: a command that leaves a background process
-//! behind would hold a pipe open, and the reader would wait for a daemon. It knows nothing of nodes.
+//! behind would hold a pipe open, and the reader would wait for a daemon. Nodes are unknown here.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

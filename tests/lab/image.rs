@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::command::run_within;
-use super::mirror;
+use super::{disk, mirror};
 
 /// Overrides the folder of the images.
 const CACHE_VARIABLE: &str = "RELIGHT_LAB_CACHE";
@@ -108,12 +108,7 @@ impl Image {
     /// If the files cannot be removed.
     pub fn forget(release: Release) -> Result<()> {
         let folder = cache_folder().join(format!("{}-{}", release.codename(), key(release)));
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("failed to remove `{}`", folder.display()))
-            }
-            _ => Ok(()),
-        }
+        disk::remove_tree(&folder)
     }
 }
 
@@ -136,7 +131,7 @@ fn build(release: Release, cache: &Path, name: &str) -> Result<()> {
     let building = cache.join(format!("{name}.building"));
     if building.exists() {
         // An earlier build was interrupted; the lock says that nobody works in there.
-        fs::remove_dir_all(&building).context("failed to remove an unfinished image")?;
+        disk::remove_tree(&building)?;
     }
     fs::create_dir_all(&building).context("failed to make a folder for the new image")?;
     let script = building.join("image.sh");

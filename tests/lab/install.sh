@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the lab needs on a Debian or Ubuntu machine. Changes nothing when all of it is there.
+# Installs what the lab needs on a Debian or Ubuntu machine. Changes nothing when all is there.
 set -eu
 
 missing=

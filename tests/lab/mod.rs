@@ -31,6 +31,7 @@ pub mod account;
 mod cgroup;
 mod client;
 mod command;
+mod disk;
 mod image;
 mod mirror;
 mod network;
@@ -140,8 +141,8 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Finds the lab with this number, or the only one, whoever made it. It stays when this value is
-    /// dropped.
+    /// Finds the lab with this number, or the only one, whoever made it. It stays when this value
+    /// is dropped.
     ///
     /// # Errors
     /// If there is none, or several and no number.

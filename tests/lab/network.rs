@@ -114,8 +114,8 @@ impl Network {
     }
 
     /// Silences nodes that are about to lose their power, all in one step. Without this the kernel
-    /// would say goodbye for every connection of the killed processes, and the peers of a node would
-    /// notice its power cut at once; in truth they hear nothing.
+    /// would say goodbye for every connection of the killed processes, and the peers of a node
+    /// would notice its power cut at once; in truth they hear nothing.
     ///
     /// # Errors
     /// If `nft` fails.
@@ -125,8 +125,8 @@ impl Network {
         self.change("add", "dark_ports", &ports.join(", "))
     }
 
-    /// Removes the port of a node that is off. Its connections, which nobody answers any more, would
-    /// keep it alive for minutes. The next start makes a new port, and that is not silent.
+    /// Removes the port of a node that is off. Its connections, which nobody answers any more,
+    /// would keep it alive for minutes. The next start makes a new port, and that is not silent.
     ///
     /// # Errors
     /// If `ip` or `nft` fails.

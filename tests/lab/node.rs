@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::ControlGroup;
 use super::command::{Output, host, run_within};
+use super::disk;
 use super::network::Network;
 use super::process::{ProcessMark, namespace_init_of};
 use super::wait::{Wait, wait_until};
@@ -129,9 +130,9 @@ impl Node {
     pub fn wipe(&self) -> Result<()> {
         ensure!(!self.is_on(), "the disk of {} cannot be wiped while it is on", self.name);
         let hosts = self.read_file("/etc/hosts")?;
-        unmount(&self.folder.join("root"))?;
+        disk::unmount(&self.folder.join("root"))?;
         for part in ["upper", "work"] {
-            fs::remove_dir_all(self.folder.join(part)).context("failed to wipe a disk")?;
+            disk::remove_tree(&self.folder.join(part))?;
         }
         let hosts = String::from_utf8_lossy(&hosts).into_owned();
         self.create_disk(hosts.split_once('\n').map_or("", |(_, rest)| rest))
@@ -236,9 +237,9 @@ impl Node {
     }
 
     /// Cuts the power: the node falls silent, its first process is killed, and the kernel ends all
-    /// others with it. Nothing is flushed, and peers are not told. What was written without a sync is *not* lost, for the page cache
-    /// belongs to this machine. Returns when the node is off. For several nodes at one moment see
-    /// [`super::Lab::power_cut`].
+    /// others with it. Nothing is flushed, and peers are not told. What was written without a sync
+    /// is *not* lost, for the page cache belongs to this machine. Returns when the node is off. For
+    /// several nodes at one moment see [`super::Lab::power_cut`].
     ///
     /// # Errors
     /// If the processes do not end within 30 s.
@@ -533,7 +534,7 @@ pub(super) fn clear_away(folder: &Path, cgroup: &ControlGroup) -> Result<()> {
     while cgroup.remove().is_err() && began.elapsed() < OFF_LIMIT {
         std::thread::sleep(Duration::from_millis(20));
     }
-    unmount(&folder.join("root"))
+    disk::unmount(&folder.join("root"))
 }
 
 fn running_file(folder: &Path) -> PathBuf {
@@ -542,11 +543,4 @@ fn running_file(folder: &Path) -> PathBuf {
 
 fn read_running(folder: &Path) -> Option<Running> {
     serde_json::from_slice(&fs::read(running_file(folder)).ok()?).ok()
-}
-
-fn unmount(root: &Path) -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts").context("failed to read the mounts")?;
-    let root = root.to_string_lossy();
-    let mounted = mounts.lines().any(|line| line.split(' ').nth(1) == Some(root.as_ref()));
-    if mounted { host("umount", &["--lazy", &root]).map(drop) } else { Ok(()) }
 }

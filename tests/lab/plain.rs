@@ -69,6 +69,21 @@ pub fn configure(lab: &Lab, node: &Node, cluster: &str) -> Result<()> {
     node.sh("systemctl mask mariadb.socket").map(drop)
 }
 
+/// Makes the component that a running node is in a primary one, right or wrong. MariaDB 11.8 has a
+/// variable for each provider option, and no longer takes the list that 10.11 wants.
+///
+/// # Errors
+/// If the server refuses both.
+pub fn bootstrap_component(node: &Node) -> Result<()> {
+    let known = node.sql("SHOW GLOBAL VARIABLES LIKE 'wsrep_provider_pc_bootstrap'")?;
+    let statement = if known.is_empty() {
+        "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'"
+    } else {
+        "SET GLOBAL wsrep_provider_pc_bootstrap = ON"
+    };
+    node.sql(statement).map(drop)
+}
+
 /// Waits until a node is synced in a primary component of `members` servers.
 ///
 /// # Errors

@@ -83,6 +83,7 @@ fn read_stat(pid: i32) -> Option<(char, u64)> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use crate::lab::{Wait, wait_until};
 
     #[test]
     fn a_process_is_alive_until_it_ends_even_if_nobody_waits_for_it() {
@@ -91,9 +92,8 @@ mod tests {
         assert!(mark.is_alive());
         assert!(!ProcessMark { started_ticks: mark.started_ticks + 1, ..mark }.is_alive());
         child.kill().unwrap();
-        while mark.is_alive() {
-            std::thread::yield_now();
-        }
+        let limit = std::time::Duration::from_secs(10);
+        wait_until("it is dead", limit, || Wait::of(!mark.is_alive(), String::new)).unwrap();
         child.wait().unwrap();
     }
 

@@ -5,12 +5,13 @@
 //! removing leftovers happen under one lock.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::ControlGroup;
+use super::disk;
 use super::network::Network;
 use super::node;
 use super::process::ProcessMark;
@@ -63,7 +64,7 @@ impl Record {
         }
         ControlGroup::remove_lab(self.number)?;
         Network::of(self.number).remove(&names);
-        remove_folder(&folder)
+        disk::remove_tree(&folder)
     }
 
     /// Whether it should have ended, but could not clear itself away.
@@ -135,18 +136,4 @@ fn state_folder() -> PathBuf {
 
 fn folder_of(number: u8) -> PathBuf {
     state_folder().join(format!("lab-{number}"))
-}
-
-/// Never descends into something that is still mounted.
-fn remove_folder(folder: &Path) -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts").context("failed to read the mounts")?;
-    let inside =
-        |line: &str| line.split(' ').nth(1).is_some_and(|m| Path::new(m).starts_with(folder));
-    ensure!(!mounts.lines().any(inside), "`{}` still holds a mount", folder.display());
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove `{}`", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }

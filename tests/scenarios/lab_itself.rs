@@ -169,7 +169,7 @@ pub fn finds_two_primaries(stage: &mut Stage) -> Result<()> {
         Wait::of(status.as_deref().is_ok_and(|s| s != "Primary"), || format!("{status:?}"))
     })?;
     ensure!(observer.timeline().double_primaries().is_empty(), "a partition alone was flagged");
-    lonely.sql("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'")?;
+    plain::bootstrap_component(lonely)?;
     wait_until("two primary components are seen", LIMIT, || {
         let proofs = observer.timeline().double_primaries().len();
         Wait::of(proofs > 0, || observer.timeline().last_words())
