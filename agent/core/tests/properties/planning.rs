@@ -13,7 +13,8 @@ use relight_core::recovery::judge::is_ours;
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 
 use crate::world::{
-    any_case, deciding, decision, document, down_case, members, node, off, serving, stored, view,
+    any_case, deciding, decision, document, down_case, members, node, off, proven_off, serving,
+    stored, view,
 };
 
 /// The permit that a plan stores.
@@ -37,7 +38,7 @@ fn is_sound(
         prop_assert!(!starts, "a start without a permit: {plan:?}");
         return Ok(());
     };
-    prop_assert!(own.server.is_off(), "a start beside a running server: {plan:?}");
+    prop_assert!(proven_off(own), "a start beside a running server: {plan:?}");
     prop_assert_eq!(bootstraps, mode == Mode::Bootstrap, "R15");
     prop_assert_eq!(epoch, document.last_epoch);
     prop_assert_eq!(component, document.component());
@@ -133,7 +134,7 @@ proptest! {
             let plan = node_plan(&case.document, &case.survey, own.node, true);
             prop_assert_eq!(plan.because, Because::NotOnTheRoster);
             prop_assert!(plan.actions.iter().all(|it| *it == Action::Stop));
-            prop_assert_eq!(plan.actions.is_empty(), own.server.is_off());
+            prop_assert_eq!(plan.actions.is_empty(), proven_off(own));
         }
     }
 }
