@@ -411,6 +411,46 @@ fn a_leader_that_breaks_while_forming_does_not_take_its_rows_with_it() {
     assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
 }
 
+/// R12: a joiner in the middle of its transfer is a member of the view, and has acknowledged nothing.
+#[test]
+fn a_joiner_whose_transfer_was_cut_does_not_keep_the_others_down() {
+    let mut nodes = trio();
+    nodes[2] = NodeObservation {
+        position: StoredPosition::Nothing,
+        served: Served::NotSinceStart,
+        ..nodes[2].clone()
+    };
+    let verdict = verdict_of(&document(3), nodes.clone());
+    let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((formation.lane, formation.leader), (Lane::Cold, Some(node(1))));
+    // It may have let clients in, or it was started in an epoch before: then its rows count.
+    for changed in [
+        NodeObservation { served: Served::Possibly, ..nodes[2].clone() },
+        NodeObservation { entered: Some(Epoch(1)), ..nodes[2].clone() },
+    ] {
+        nodes[2] = changed;
+        let verdict = verdict_of(&document(3), nodes.clone());
+        assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
+    }
+}
+
+/// R11: the others could form without the silent holder, and it may be about to act.
+#[test]
+fn a_silent_holder_is_waited_for_however_late_it_is() {
+    let document = deciding(3, decision(Lane::Cold, &[3], 5));
+    let pair = view(2, 7, members(&[1, 2]));
+    let ready = |number| NodeObservation { frozen: Epoch(4), ..off(number, pair.clone()) };
+    let survey = Survey::of([ready(1), ready(2)]);
+    assert!(formation(&document, &survey).is_ok(), "the evidence alone would do");
+    let verdict = judge(&document, &survey, true).verdict;
+    let holders = BTreeSet::from([node(3)]);
+    assert_eq!(verdict, Verdict::Hold(Hold::HolderSilent { epoch: Epoch(3), holders }));
+    // It answers, and has promised to let the decision go.
+    let survey = Survey::of([ready(1), ready(2), ready(3)]);
+    let verdict = judge(&document, &survey, true).verdict;
+    assert!(matches!(verdict, Verdict::Decide { epoch: Epoch(4), .. }), "{verdict:?}");
+}
+
 /// R1: everybody is on one history, and it is not the one of the ledger.
 #[test]
 fn a_history_that_the_ledger_does_not_know_is_not_gone_on_with() {

@@ -186,7 +186,9 @@ fn a_leader_whose_position_changed_does_not_lead() {
 /// R14: `read_only` is lifted when, and not before, the ledger says opened.
 #[test]
 fn a_synced_server_accepts_writes_once_the_formation_is_opened() {
-    let forming = deciding(3, decision(Lane::Cold, &[1], 5));
+    let decided = deciding(3, decision(Lane::Cold, &[1], 5));
+    let history = decided.history().unwrap();
+    let formed = decided.formed(decided.term, Epoch(3), history).unwrap();
     let up = |document: &Document| NodeObservation {
         server: ServerState::Running,
         galera: Some(serving(document)),
@@ -194,7 +196,8 @@ fn a_synced_server_accepts_writes_once_the_formation_is_opened() {
         entered: Some(document.last_epoch),
         ..off(1, view(2, 3, members(&[1])))
     };
-    assert_eq!(plan(&forming, up(&forming)).actions, vec![]);
-    let opened = document(3);
+    assert_eq!(plan(&decided, up(&decided)).actions, vec![]);
+    assert_eq!(plan(&formed, up(&formed)).actions, vec![]);
+    let opened = formed.open(formed.term, Epoch(3)).unwrap();
     assert_eq!(plan(&opened, up(&opened)).actions, vec![Action::AcceptWrites]);
 }
