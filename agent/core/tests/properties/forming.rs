@@ -411,7 +411,7 @@ fn a_leader_that_breaks_while_forming_does_not_take_its_rows_with_it() {
     assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
 }
 
-/// R12: a joiner in the middle of its transfer is a member of the view, and has acknowledged nothing.
+/// R12: a joiner in the middle of its transfer is in the view, and has acknowledged nothing.
 #[test]
 fn a_joiner_whose_transfer_was_cut_does_not_keep_the_others_down() {
     let mut nodes = trio();
