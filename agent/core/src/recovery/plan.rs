@@ -1,8 +1,8 @@
 //! What one node does about the ledger's document: the ordered acts of one agent on its own node.
 //!
 //! Pure. The document must come from a quorum read of this round, because some of the acts cannot
-//! be undone; the shell reads again before it carries out what is [`NodePlan::irreversible`]. The
-//! shell carries the acts out in order and stops at the first that fails; the next round plans anew.
+//! be undone; the shell reads again before it carries out what is [`NodePlan::irreversible`]. It
+//! carries the acts out in order and stops at the first that fails; the next round plans anew.
 
 use super::admission::{Admission, admission};
 use super::judge::is_ours;

@@ -17,8 +17,8 @@ use relight_core::recovery::judge::{Verdict, judge};
 use relight_core::recovery::successor::{Question, successor_possible};
 
 use crate::world::{
-    Case, WITNESS, at, deciding, decision, document, down_case, members, node, off, stored,
-    stranger, view,
+    Case, WITNESS, at, deciding, decision, document, down_case, members, node, off, proven_off,
+    stored, stranger, view,
 };
 
 /// The formation that a case comes to, decided or about to be.
@@ -195,8 +195,9 @@ proptest! {
             .map(|it| ViewMember::Node(it.node))
             .collect();
         // A node that a person took off the roster is declared off (R22).
+        let removed = ViewMember::Node(node(8));
         let only_removed =
-            outside.iter().all(|it| *it == ViewMember::Node(node(8))) && !somebody_is_missing(&case);
+            outside.iter().all(|it| *it == removed) && !somebody_is_missing(&case);
         let question = Question { view: view.members, reporters, left, outside };
         prop_assert!(only_removed || !successor_possible(&question), "{question:?}");
     }
@@ -214,7 +215,10 @@ proptest! {
 
     /// R6: a node without data changes nothing, whatever it says.
     #[test]
-    fn a_witness_never_counts_as_data(case in down_case(), position in crate::world::any_position()) {
+    fn a_witness_never_counts_as_data(
+        case in down_case(),
+        position in crate::world::any_position(),
+    ) {
         let before = judge(&case.document, &case.survey, case.overdue);
         let odd = off(WITNESS, view(9, 9, members(&[WITNESS])));
         let told = with(&case, NodeObservation { position, ..odd });
@@ -237,7 +241,7 @@ proptest! {
         prop_assert_eq!(&all, &view.members, "nobody more, nobody less");
         for holder in &formation.holders {
             let report = &case.survey.observations[holder];
-            prop_assert!(report.server.is_off());
+            prop_assert!(proven_off(report), "{report:?}");
             let Frontier::Known { view: own, file, .. } = &report.frontier else {
                 panic!("{report:?}")
             };
@@ -263,7 +267,8 @@ proptest! {
             Verdict::Decide { epoch, .. } => {
                 prop_assert_eq!(epoch, next);
                 for report in reports(&case) {
-                    prop_assert!(report.frozen >= next && report.server.is_off(), "{report:?}");
+                    prop_assert!(report.frozen >= next, "{report:?}");
+                    prop_assert!(proven_off(report), "{report:?}");
                 }
             }
             Verdict::Freeze { epoch, nodes } => {
@@ -404,6 +409,46 @@ fn a_leader_that_breaks_while_forming_does_not_take_its_rows_with_it() {
     }
     let verdict = verdict_of(&document, nodes);
     assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
+}
+
+/// R12: a joiner in the middle of its transfer is in the view, and has acknowledged nothing.
+#[test]
+fn a_joiner_whose_transfer_was_cut_does_not_keep_the_others_down() {
+    let mut nodes = trio();
+    nodes[2] = NodeObservation {
+        position: StoredPosition::Nothing,
+        served: Served::NotSinceStart,
+        ..nodes[2].clone()
+    };
+    let verdict = verdict_of(&document(3), nodes.clone());
+    let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((formation.lane, formation.leader), (Lane::Cold, Some(node(1))));
+    // It may have let clients in, or it was started in an epoch before: then its rows count.
+    for changed in [
+        NodeObservation { served: Served::Possibly, ..nodes[2].clone() },
+        NodeObservation { entered: Some(Epoch(1)), ..nodes[2].clone() },
+    ] {
+        nodes[2] = changed;
+        let verdict = verdict_of(&document(3), nodes.clone());
+        assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
+    }
+}
+
+/// R11: the others could form without the silent holder, and it may be about to act.
+#[test]
+fn a_silent_holder_is_waited_for_however_late_it_is() {
+    let document = deciding(3, decision(Lane::Cold, &[3], 5));
+    let pair = view(2, 7, members(&[1, 2]));
+    let ready = |number| NodeObservation { frozen: Epoch(4), ..off(number, pair.clone()) };
+    let survey = Survey::of([ready(1), ready(2)]);
+    assert!(formation(&document, &survey).is_ok(), "the evidence alone would do");
+    let verdict = judge(&document, &survey, true).verdict;
+    let holders = BTreeSet::from([node(3)]);
+    assert_eq!(verdict, Verdict::Hold(Hold::HolderSilent { epoch: Epoch(3), holders }));
+    // It answers, and has promised to let the decision go.
+    let survey = Survey::of([ready(1), ready(2), ready(3)]);
+    let verdict = judge(&document, &survey, true).verdict;
+    assert!(matches!(verdict, Verdict::Decide { epoch: Epoch(4), .. }), "{verdict:?}");
 }
 
 /// R1: everybody is on one history, and it is not the one of the ledger.

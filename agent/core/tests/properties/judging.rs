@@ -170,6 +170,19 @@ fn a_formed_component_is_recorded_and_opened() {
     assert_eq!(document.epoch().map(|it| it.epoch), Some(Epoch(3)));
 }
 
+/// R14: as many as were asked for.
+#[test]
+fn a_formation_waits_for_its_open_size() {
+    let decided = deciding(3, decision(Lane::Cold, &[1], 5));
+    let history = HistoryId::from_number(1);
+    let mut document = decided.formed(decided.term, Epoch(3), history).unwrap();
+    document.settings.open_size = 2;
+    let one = Survey::of([up(&document, 1)]);
+    assert!(matches!(judge(&document, &one, false).verdict, Verdict::Wait { .. }));
+    let two = Survey::of([up(&document, 1), up(&document, 2)]);
+    assert_eq!(judge(&document, &two, false).verdict, Verdict::Open);
+}
+
 /// R8, as far as it goes here: whoever may still find the others is left to do so, until somebody
 /// is off, who could be further.
 #[test]

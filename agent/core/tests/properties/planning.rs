@@ -13,7 +13,8 @@ use relight_core::recovery::judge::is_ours;
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 
 use crate::world::{
-    any_case, deciding, decision, document, down_case, members, node, off, serving, stored, view,
+    any_case, deciding, decision, document, down_case, members, node, off, proven_off, serving,
+    stored, view,
 };
 
 /// The permit that a plan stores.
@@ -37,7 +38,7 @@ fn is_sound(
         prop_assert!(!starts, "a start without a permit: {plan:?}");
         return Ok(());
     };
-    prop_assert!(own.server.is_off(), "a start beside a running server: {plan:?}");
+    prop_assert!(proven_off(own), "a start beside a running server: {plan:?}");
     prop_assert_eq!(bootstraps, mode == Mode::Bootstrap, "R15");
     prop_assert_eq!(epoch, document.last_epoch);
     prop_assert_eq!(component, document.component());
@@ -134,7 +135,7 @@ proptest! {
             let plan = node_plan(&case.document, &case.survey, own.node, true);
             prop_assert_eq!(plan.because, Because::NotOnTheRoster);
             prop_assert!(plan.actions.iter().all(|it| *it == Action::Stop));
-            prop_assert_eq!(plan.actions.is_empty(), own.server.is_off());
+            prop_assert_eq!(plan.actions.is_empty(), proven_off(own));
         }
     }
 }
@@ -186,7 +187,9 @@ fn a_leader_whose_position_changed_does_not_lead() {
 /// R14: `read_only` is lifted when, and not before, the ledger says opened.
 #[test]
 fn a_synced_server_accepts_writes_once_the_formation_is_opened() {
-    let forming = deciding(3, decision(Lane::Cold, &[1], 5));
+    let decided = deciding(3, decision(Lane::Cold, &[1], 5));
+    let history = decided.history().unwrap();
+    let formed = decided.formed(decided.term, Epoch(3), history).unwrap();
     let up = |document: &Document| NodeObservation {
         server: ServerState::Running,
         galera: Some(serving(document)),
@@ -194,7 +197,8 @@ fn a_synced_server_accepts_writes_once_the_formation_is_opened() {
         entered: Some(document.last_epoch),
         ..off(1, view(2, 3, members(&[1])))
     };
-    assert_eq!(plan(&forming, up(&forming)).actions, vec![]);
-    let opened = document(3);
+    assert_eq!(plan(&decided, up(&decided)).actions, vec![]);
+    assert_eq!(plan(&formed, up(&formed)).actions, vec![]);
+    let opened = formed.open(formed.term, Epoch(3)).unwrap();
     assert_eq!(plan(&opened, up(&opened)).actions, vec![Action::AcceptWrites]);
 }

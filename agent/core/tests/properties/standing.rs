@@ -28,6 +28,11 @@ fn any_deed() -> impl Strategy<Value = (Deed, bool)> {
     (deed, prop::bool::weighted(0.1))
 }
 
+fn granted(epoch: u64, mode: Mode) -> Grant {
+    let epoch = Epoch(epoch);
+    Grant { epoch, component: epoch, mode, formation: None, history: None }
+}
+
 /// What the world has seen of a node: only what was answered after the record was durable.
 #[derive(Default)]
 struct Book {
@@ -113,7 +118,7 @@ proptest! {
         for (deed, _) in deeds {
             standing = carried_out(&standing, deed).0;
         }
-        let grant = Grant { epoch: Epoch(9), component: Epoch(8), mode, formation: None, history: None };
+        let grant = Grant { component: Epoch(8), ..granted(9, mode) };
         prop_assert!(standing.grant(grant).is_ok());
         prop_assert!(standing.admit(mode == Mode::Bootstrap).is_ok());
         prop_assert_eq!(standing.entered, Some(Epoch(8)));

@@ -133,6 +133,11 @@ pub fn off(number: u64, view: View) -> NodeObservation {
     }
 }
 
+/// Whether no server runs there, as the glossary has it and not as the core computes it (R2).
+pub fn proven_off(report: &NodeObservation) -> bool {
+    report.server == ServerState::Stopped || report.server == ServerState::Failed
+}
+
 /// What a server of ours says when it serves in the formation of `document`.
 pub fn serving(document: &Document) -> LiveGalera {
     LiveGalera {
