@@ -1,5 +1,6 @@
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     missing_docs,
     reason = "a test fails by panicking"
@@ -9,18 +10,22 @@ use std::net::SocketAddr;
 
 use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
 use relight_core::ids::Epoch;
-use relight_core::ledger::document::Document;
+use relight_core::ledger::document::{Document, Step};
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::epoch::Lane;
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::api::wire::sample::{document, node, picture, stranger, synced, with};
+use crate::api::wire::sample::{decided, document, node, picture, stranger, synced, with};
 
 fn fresh(picture: Picture) -> Picture {
     Picture { taken: Instant::now(), ..picture }
 }
+
+/// Longer than anything here takes, and shorter than hyper's own limits.
+const PATIENCE: Duration = Duration::from_secs(15);
+const HOUR: Duration = Duration::from_secs(3600);
 
 struct Served {
     at: SocketAddr,
@@ -48,7 +53,7 @@ async fn talk(at: SocketAddr, text: &str) -> String {
     let mut stream = TcpStream::connect(at).await.unwrap();
     let _ = stream.write_all(text.as_bytes()).await;
     let mut bytes = Vec::new();
-    let _ = stream.read_to_end(&mut bytes).await;
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the server hangs up");
     String::from_utf8(bytes).unwrap()
 }
 
@@ -112,6 +117,10 @@ fn clients_are_sent_only_to_a_server_that_serves() {
         ),
         (changed(|own| own.entered = Some(Epoch(3))), "db-a has entered epoch 3, in force is 4"),
         (
+            fresh(picture(decided(document(), Step::Formed), [synced(1)])),
+            "epoch 5 is not open to clients yet",
+        ),
+        (
             ledger(|it| it.roster.members.get_mut(&node(1)).unwrap().role = Role::Witness),
             "db-a is a witness and has no database",
         ),
@@ -158,6 +167,8 @@ async fn each_path_answers() {
     let json: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((code, &json["serves"], &json["state"]), (200, &true.into(), &"synced".into()));
     assert_eq!(json["epoch"], 4);
+    let head = talk(served.at, "HEAD /health/db HTTP/1.0\r\n\r\n").await.to_lowercase();
+    assert!(head.contains("content-type: application/json"), "{head}");
     assert_eq!(ask(served.at, "POST", "/").await.0, 405);
     assert_eq!(ask(served.at, "OPTIONS", "/metrics").await.0, 405);
     assert_eq!(ask(served.at, "GET", "/ui/").await.0, 404);
@@ -208,13 +219,24 @@ async fn metrics_are_open_metrics() {
 
 #[tokio::test]
 async fn who_sends_nothing_is_cut_off() {
-    let limits = Limits { head: Duration::from_millis(50), ..Limits::default() };
-    let served = serve(alone(), limits).await;
-    // Ends only when the server ends it.
-    for begun in ["", "GET / HTTP/1.1\r\nX-Slow: "] {
-        let answer = talk(served.at, begun).await;
-        assert!(!answer.contains(" 200 "), "{answer}");
+    let short = Duration::from_millis(50);
+    let connections = 8;
+    for limits in [
+        Limits { head: short, whole: HOUR, connections },
+        Limits { head: HOUR, whole: short, connections },
+    ] {
+        let served = serve(alone(), limits).await;
+        // Ends only when the server ends it.
+        for begun in ["", "GET / HTTP/1.1\r\nX-Slow: "] {
+            let answer = talk(served.at, begun).await;
+            assert!(!answer.contains(" 200 "), "{answer}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_long_head_is_refused_and_others_are_served_on() {
+    let served = serve(alone(), Limits::default()).await;
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(64 * 1024));
     let answer = talk(served.at, &long).await;
     assert!(!answer.contains(" 200 "), "{answer}");
@@ -223,15 +245,15 @@ async fn who_sends_nothing_is_cut_off() {
 
 #[tokio::test]
 async fn one_connection_too_many_ends_the_oldest() {
-    let hour = Duration::from_secs(3600);
-    let limits = Limits { head: hour, whole: hour, connections: 2 };
+    let limits = Limits { head: HOUR, whole: HOUR, connections: 2 };
     let served = serve(alone(), limits).await;
     let mut oldest = TcpStream::connect(served.at).await.unwrap();
     let _second = TcpStream::connect(served.at).await.unwrap();
     assert_eq!(ask(served.at, "GET", "/").await.0, 200);
     // It was ended although its time was not up.
     let mut byte = [0];
-    assert!(matches!(oldest.read(&mut byte).await, Ok(0) | Err(_)));
+    let ended = timeout(PATIENCE, oldest.read(&mut byte)).await.expect("the oldest is ended");
+    assert!(matches!(ended, Ok(0) | Err(_)));
 }
 
 #[tokio::test]
