@@ -57,7 +57,7 @@ fn scenario_words(seen: Seen<'_>) -> String {
             "an adopted component is watched, and has not been seen whole".to_owned()
         }
         Scenario::Watching { strangers, complete: false } => format!(
-            "an adopted component is watched, and the roster lacks {strangers} of its members"
+            "an adopted component is watched, and {strangers} of its members are not accounted for"
         ),
         Scenario::Watching { complete: true, .. } => {
             "an adopted component is seen whole, and all of it is managed".to_owned()
@@ -334,15 +334,15 @@ fn leader(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             (HOLDS, format!("the highest usable position is {position}"))
         }
         Err(Hold::PositionUnusable { nodes }) => {
-            (UNKNOWN, format!("{} may be ahead, and no position is usable", seen.list(nodes)))
+            (UNKNOWN, format!("{} may be ahead, with no usable position", seen.list(nodes)))
         }
         Err(Hold::HistoriesDiverged { histories }) => {
-            (FAILS, format!("usable positions lie on {} histories", histories.len()))
+            (FAILS, format!("what is known lies on {} histories", histories.len()))
         }
         Err(Hold::NoData) => (FAILS, "nobody who reported has data".to_owned()),
         Err(Hold::OffLineage { nodes }) => {
             let (list, are) = (seen.list(nodes), verb(nodes, "is", "are"));
-            (FAILS, format!("{list} {are} ahead of everybody whose rows count"))
+            (FAILS, format!("{list} {are} not on the line from which the cluster goes on"))
         }
         other @ Err(_) => after(other),
     }

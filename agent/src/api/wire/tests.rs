@@ -58,6 +58,8 @@ fn each_story_has_its_verdict() {
         picture(document(), [synced(1), synced(2), it])
     };
     let adopted = || Document { in_charge: false, ..document() };
+    let mut of_two = adopted();
+    of_two.roster.members.remove(&node(3));
     let mut alone = synced(1);
     alone.galera.as_mut().unwrap().size = Some(1);
     let start =
@@ -156,12 +158,20 @@ fn each_story_has_its_verdict() {
             "agentctl resume".to_owned(),
         ),
         (
-            "adopted, strangers in it",
+            "adopted, a stranger in it",
+            picture(of_two, [synced(1), synced(2)]),
+            S::Holding,
+            R::UnmanagedMember,
+            &[],
+            "agentctl token create".to_owned(),
+        ),
+        (
+            "adopted, and the third may be the one that is silent",
             picture(adopted(), [synced(1), synced(2)]),
             S::Holding,
             R::UnmanagedMember,
             &["db-c"],
-            "agentctl token create".to_owned(),
+            start("db-c"),
         ),
         (
             "adopted, and the roster's others are silent",
@@ -382,9 +392,16 @@ fn words_for_what_is_not_there() {
 fn a_decision_passes_through_its_steps() {
     let step = |step, used| {
         let mut leader = off(2, 1042);
-        let (epoch, mode) = (Epoch(5), Mode::Bootstrap);
-        leader.permit =
-            Some(Permit { epoch, mode, formation: None, history: None, serial: 1, used });
+        let (epoch, component, mode) = (Epoch(5), Epoch(5), Mode::Bootstrap);
+        leader.permit = Some(Permit {
+            epoch,
+            component,
+            mode,
+            formation: None,
+            history: None,
+            serial: 1,
+            used,
+        });
         let status = cluster_status(&picture(decided(document(), step), [leader]));
         let decision = status.decision.unwrap();
         assert_eq!((decision.epoch, decision.lane.as_str()), (5, "cold"));
