@@ -87,7 +87,10 @@ fn clients_are_sent_only_to_a_server_that_serves() {
     };
     let table: Vec<(Picture, &str)> = vec![
         (alone(), "db-a serves"),
-        (fresh(stranger()), "db-a is not a member of any cluster"),
+        (
+            Picture { taken: now.checked_sub(HOUR).unwrap_or(now), ..stranger() },
+            "db-a is not a member of any cluster",
+        ),
         (
             Picture { taken: now.checked_sub(Duration::from_secs(21)).unwrap(), ..alone() },
             "the agent of db-a has not looked for 21 s",
