@@ -53,15 +53,21 @@ fn scenario_words(seen: Seen<'_>) -> String {
             let until = pause.map_or_else(String::new, |it| rfc3339_of_ms(it.until_unix_ms));
             format!("a person paused the cluster until {until}")
         }
-        Scenario::Watching { strangers, complete: false } => {
-            format!("an adopted component is watched; {strangers} of its members are not managed")
+        Scenario::Watching { strangers: 0, complete: false } => {
+            "an adopted component is watched, and has not been seen whole".to_owned()
         }
+        Scenario::Watching { strangers, complete: false } => format!(
+            "an adopted component is watched, and {strangers} of its members are not accounted for"
+        ),
         Scenario::Watching { complete: true, .. } => {
             "an adopted component is seen whole, and all of it is managed".to_owned()
         }
         Scenario::ForeignPrimary { nodes } => {
             let (list, are) = (seen.list(nodes), verb(nodes, "is", "are"));
             format!("{list} {are} in a primary component that the ledger does not know")
+        }
+        Scenario::Forming { formed, .. } if formed.is_empty() => {
+            "a decision is carried out, and nobody is in its component yet".to_owned()
         }
         Scenario::Forming { formed, synced } => format!(
             "a decision is carried out: in its component are {}, synced {}",
@@ -328,15 +334,15 @@ fn leader(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             (HOLDS, format!("the highest usable position is {position}"))
         }
         Err(Hold::PositionUnusable { nodes }) => {
-            (UNKNOWN, format!("{} may be ahead, and no position is usable", seen.list(nodes)))
+            (UNKNOWN, format!("{} may be ahead, with no usable position", seen.list(nodes)))
         }
         Err(Hold::HistoriesDiverged { histories }) => {
-            (FAILS, format!("usable positions lie on {} histories", histories.len()))
+            (FAILS, format!("what is known lies on {} histories", histories.len()))
         }
         Err(Hold::NoData) => (FAILS, "nobody who reported has data".to_owned()),
         Err(Hold::OffLineage { nodes }) => {
             let (list, are) = (seen.list(nodes), verb(nodes, "is", "are"));
-            (FAILS, format!("{list} {are} ahead of everybody whose rows count"))
+            (FAILS, format!("{list} {are} not on the line from which the cluster goes on"))
         }
         other @ Err(_) => after(other),
     }
@@ -460,7 +466,7 @@ fn group_names(seen: Seen<'_>) -> Answer {
     let primary = seen.in_primary();
     match document.formation().map(|formation| document.name.group(formation)) {
         _ if primary.is_empty() => (NOT_ASKED, "nobody is in a primary component".to_owned()),
-        Some(group) => (HOLDS, format!("{} are members of {group}", seen.list(&primary))),
+        Some(group) => (HOLDS, format!("in {group}: {}", seen.list(&primary))),
         None => (UNKNOWN, "the group name is the user's".to_owned()),
     }
 }
@@ -469,6 +475,9 @@ fn opening(seen: Seen<'_>) -> Answer {
     let wanted = seen.document().settings.open_size;
     let Some(decision) = &seen.document().decision else {
         return match seen.document().epoch() {
+            _ if seen.in_primary().is_empty() => {
+                (NOT_ASKED, "nobody is in a primary component".to_owned())
+            }
             Some(record) => (HOLDS, format!("epoch {} has been opened", record.epoch)),
             None => (NOT_ASKED, "no formation was ever opened".to_owned()),
         };

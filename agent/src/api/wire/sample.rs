@@ -14,7 +14,7 @@ use relight_core::evidence::survey::Survey;
 use relight_core::ids::{
     AcceptorId, ClusterId, Epoch, Formation, HistoryId, Incarnation, NodeId, Seqno, Term, Uuid,
 };
-use relight_core::ledger::document::{Document, WriteTag};
+use relight_core::ledger::document::{Decision, Document, Step, WriteTag};
 use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::{Member, Role, Roster};
 use relight_core::ledger::settings::Settings;
@@ -141,6 +141,25 @@ pub(crate) fn off(number: u64, seqno: u64) -> NodeObservation {
 
 pub(crate) fn at(seqno: u64, quality: Quality) -> StoredPosition {
     StoredPosition::At { position: Position { history: HISTORY, seqno: Seqno(seqno) }, quality }
+}
+
+/// The same with epoch 5 decided: db-b leads, and the group keeps its name.
+pub(crate) fn decided(mut document: Document, step: Step) -> Document {
+    document.last_epoch = Epoch(5);
+    document.decision = Some(Decision {
+        epoch: Epoch(5),
+        lane: Lane::Cold,
+        leader: Some(node(2)),
+        holders: nodes(&[2]),
+        view: Some(view(&[1, 2, 3])),
+        history: Some(HISTORY),
+        base: Seqno(1042),
+        formation: document.epoch().unwrap().formation,
+        evidence: BTreeMap::new(),
+        step,
+        term: Term(12),
+    });
+    document
 }
 
 /// What db-a sees. A node of the roster without an observation was heard 47 s ago.

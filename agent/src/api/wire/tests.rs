@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use relight_core::evidence::frontier::Frontier;
 use relight_core::evidence::observation::{Component, ServerState, WsrepState};
-use relight_core::ids::{Epoch, HistoryId, Seqno, Term};
-use relight_core::ledger::document::{Decision, Document, Step};
+use relight_core::ids::{Epoch, HistoryId};
+use relight_core::ledger::document::{Document, Step};
 use relight_core::ledger::roster::Role;
 use relight_core::ledger::token::TokenId;
 use relight_core::lineage::permit::{Mode, Permit};
@@ -24,35 +24,16 @@ use relight_core::recovery::judge::Verdict;
 use relight_proto::v1::{Reason, VerdictState};
 
 use super::sample::{
-    at, document, healthy, node, nodes, off, picture, stranger, synced, view, with,
+    at, decided, document, healthy, node, nodes, off, picture, stranger, synced, view, with,
 };
 use super::*;
 use crate::daemon::picture::Picture;
-use relight_core::lineage::epoch::Lane;
 use relight_core::position::Quality;
 
 fn paused(mut document: Document) -> Document {
     let until_unix_ms = 1_795_148_055_000;
     let (reason, by) = ("moving racks".to_owned(), "db-b".to_owned());
     document.pause = Some(Pause { reason, until_unix_ms, by });
-    document
-}
-
-fn decided(mut document: Document, step: Step) -> Document {
-    document.last_epoch = Epoch(5);
-    document.decision = Some(Decision {
-        epoch: Epoch(5),
-        lane: Lane::Cold,
-        leader: Some(node(2)),
-        holders: nodes(&[2]),
-        view: Some(view(&[1, 2, 3])),
-        history: Some(super::sample::HISTORY),
-        base: Seqno(1042),
-        formation: document.epoch().unwrap().formation,
-        evidence: BTreeMap::new(),
-        step,
-        term: Term(12),
-    });
     document
 }
 
@@ -77,6 +58,8 @@ fn each_story_has_its_verdict() {
         picture(document(), [synced(1), synced(2), it])
     };
     let adopted = || Document { in_charge: false, ..document() };
+    let mut of_two = adopted();
+    of_two.roster.members.remove(&node(3));
     let mut alone = synced(1);
     alone.galera.as_mut().unwrap().size = Some(1);
     let start =
@@ -175,12 +158,20 @@ fn each_story_has_its_verdict() {
             "agentctl resume".to_owned(),
         ),
         (
-            "adopted, strangers in it",
+            "adopted, a stranger in it",
+            picture(of_two, [synced(1), synced(2)]),
+            S::Holding,
+            R::UnmanagedMember,
+            &[],
+            "agentctl token create".to_owned(),
+        ),
+        (
+            "adopted, and the third may be the one that is silent",
             picture(adopted(), [synced(1), synced(2)]),
             S::Holding,
             R::UnmanagedMember,
             &["db-c"],
-            "agentctl token create".to_owned(),
+            start("db-c"),
         ),
         (
             "adopted, and the roster's others are silent",
@@ -401,10 +392,10 @@ fn words_for_what_is_not_there() {
 fn a_decision_passes_through_its_steps() {
     let step = |step, used| {
         let mut leader = off(2, 1042);
-        let (epoch, mode) = (Epoch(5), Mode::Bootstrap);
+        let (epoch, component, mode) = (Epoch(5), Epoch(5), Mode::Bootstrap);
         leader.permit = Some(Permit {
             epoch,
-            component: epoch,
+            component,
             mode,
             formation: None,
             history: None,
@@ -471,8 +462,9 @@ fn an_explanation_shows_which_lane_was_taken() {
     let serving = explanation(&healthy());
     let rules = answers(&serving);
     assert_eq!((rules["R5"].0, rules["R13"].0), ("not asked", "holds"));
-    assert_eq!(rules["R13"].1, "db-a, db-b and db-c are members of prod.f2");
+    assert_eq!(rules["R13"].1, "in prod.f2: db-a, db-b and db-c");
     assert_eq!(serving.runbook, "");
+    assert_eq!(rules["R14"], ("holds", "epoch 4 has been opened"));
     assert!(explanation(&stranger()).rules.is_empty());
 }
 

@@ -341,8 +341,10 @@ fn hold_command(seen: Seen<'_>, hold: &Hold, missing: &BTreeSet<NodeId>) -> Opti
         | Hold::SuccessorPossible { .. }
         | Hold::FrontierUnknown { .. }
         | Hold::HolderSilent { .. } => seen.start_command(missing),
-        Hold::UnmanagedMember { strangers: 1.. } => Some("agentctl token create".to_owned()),
-        Hold::UnmanagedMember { strangers: 0 } => seen.start_command(missing),
+        Hold::UnmanagedMember { strangers } if strangers_for_sure(seen, *strangers) > 0 => {
+            Some("agentctl token create".to_owned())
+        }
+        Hold::UnmanagedMember { .. } => seen.start_command(missing),
         Hold::Paused => Some("agentctl resume".to_owned()),
         Hold::HistoriesDiverged { .. }
         | Hold::PositionUnusable { .. }
@@ -366,7 +368,7 @@ fn hold_words(seen: Seen<'_>, hold: &Hold) -> String {
             let names: Vec<String> = histories.iter().map(ToString::to_string).collect();
             let list = sentence_list(&names);
             format!(
-                "usable data lies on {} histories, {list}; a person has to say which one goes on",
+                "what is known lies on {} histories, {list}; a person has to say which one goes on",
                 histories.len()
             )
         }
@@ -416,14 +418,21 @@ fn hold_words(seen: Seen<'_>, hold: &Hold) -> String {
     }
 }
 
+/// Members of the running component that no node of the roster can account for: whoever is on it
+/// and not Synced may be one of those that were counted.
+fn strangers_for_sure(seen: Seen<'_>, strangers: u64) -> u64 {
+    let absent = seen.document().roster.data_nodes().count().saturating_sub(seen.synced().len());
+    strangers.saturating_sub(u64::try_from(absent).unwrap_or(u64::MAX))
+}
+
 fn unmanaged_words(seen: Seen<'_>, strangers: u64) -> String {
     let unheard = seen.member.survey.unheard(seen.document());
-    match strangers {
+    match strangers_for_sure(seen, strangers) {
         0 if !unheard.is_empty() => format!(
             "Relight watches until it has seen the whole component: {}",
             seen.silences(&unheard)
         ),
-        0 => "Relight watches, and no server of the roster is in a primary component yet; start \
+        0 => "Relight watches until every node of the roster is synced in one component; start \
              the servers as before"
             .to_owned(),
         1 => "1 member of the running component is not on the roster; join it: `agentctl token \
@@ -455,7 +464,7 @@ fn off_lineage_words(seen: Seen<'_>, nodes: &BTreeSet<NodeId>) -> String {
         );
     }
     format!(
-        "{list} {has} rows beyond those whose data goes on; they are kept, and a person has to say \
-         whether they may be given up"
+        "{list} {has} data that is not on the line from which the cluster goes on; it is kept, and \
+         a person has to say whether it may be given up"
     )
 }
