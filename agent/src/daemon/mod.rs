@@ -16,6 +16,7 @@ pub mod records;
 pub mod renewal;
 pub mod round;
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,6 +74,13 @@ pub enum DaemonError {
 /// See [`DaemonError`].
 pub async fn run(config: Config) -> Result<(), DaemonError> {
     let machine = |what| move |source| DaemonError::Machine { what, source };
+    let speaker = match crate::journal::init(config.log_level) {
+        Ok(speaker) => Some(speaker),
+        Err(error) => {
+            eprintln!("warning: the journal cannot be used: {error}");
+            None
+        }
+    };
     let signals = "wait for the signal to end";
     let mut terminate = signal(SignalKind::terminate()).map_err(machine(signals))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(machine(signals))?;
@@ -87,6 +95,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
         host.take_up(identity).await?;
     }
     serve_people(&host, fatal.clone()).map_err(machine("listen at the agent's socket"))?;
+    serve_programs(&host).await?;
+    if let Some(speaker) = speaker {
+        tokio::spawn(introduce(speaker, host.clone()));
+    }
     if !is_member {
         join_unattended(&host);
     }
@@ -130,6 +142,43 @@ async fn feed_watchdog(host: &Host, seen: &mut u64) {
     let verdict = crate::api::wire::cluster_verdict(&host.picture.borrow());
     let status = verdict.detail.replace('\n', " ");
     notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+}
+
+/// The journal names the node and its cluster in every line, as soon as they are known.
+async fn introduce(speaker: crate::journal::Speaker, host: Arc<Host>) {
+    let mut pictures = host.picture.subscribe();
+    let mut told = None;
+    loop {
+        let picture = pictures.borrow_and_update().clone();
+        let cluster = picture.member.as_ref().map(|member| member.document.name.to_string());
+        let now = Some((picture.name.to_string(), cluster));
+        if now != told {
+            if let Some((name, cluster)) = &now {
+                speaker.introduce(name, cluster.as_deref());
+            }
+            told = now;
+        }
+        if pictures.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// HTTP for metrics and health, and HAProxy's agent check.
+async fn serve_programs(host: &Arc<Host>) -> Result<(), DaemonError> {
+    let listen = &host.config.listen;
+    let bind = async |port: u16| {
+        let address = SocketAddr::new(listen.address, port);
+        let bound = tokio::net::TcpListener::bind(address).await;
+        bound.map_err(|source| MemberError::Listen { address, source })
+    };
+    let (http, check) = (bind(listen.http).await?, bind(listen.agent_check).await?);
+    let dropped: crate::http::DroppedGossip = Arc::new(Vec::new);
+    let pictures = host.picture.subscribe();
+    let limits = crate::http::Limits::default();
+    tokio::spawn(crate::http::serve_http(http, pictures.clone(), dropped, limits));
+    tokio::spawn(crate::http::serve_agent_check(check, pictures, limits));
+    Ok(())
 }
 
 /// The socket for people on this machine: its group has the rights.
