@@ -339,7 +339,10 @@ async fn act(
     let hands = &member.hands;
     match action {
         Action::CloseGate => {
-            hands.close_gate(&request(member, document, document.formation())).await
+            hands.close_gate(&request(member, document, document.formation())).await?;
+            // Only a server with Galera in its configuration tells its position.
+            member.watch.evidence_is_outdated();
+            Ok(())
         }
         Action::Configure { formation: Some(formation) } => {
             hands.configure(&request(member, document, Some(*formation))).await

@@ -30,6 +30,8 @@ const CALM: Duration = Duration::from_millis(1000);
 const BUSY: Duration = Duration::from_millis(200);
 /// How long a vacant office is left to those before this node in line, for each of them.
 const TURN: Duration = Duration::from_secs(2);
+/// How long the office must have been vacant before the first in line claims it.
+const VACANCY: Duration = Duration::from_millis(500);
 
 /// What lasts from one round to the next. Nothing here permits anything.
 #[derive(Debug, Default)]
@@ -122,7 +124,8 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
         .into_iter()
         .filter(|peer| peer.alive && !peer.leaving)
         .map(|peer| peer.node)
-        .chain([member.me])
+        // Who has just answered is there, whatever gossip believes.
+        .chain(survey.observations.keys().copied())
         .collect();
     let picture = Arc::new(MemberPicture {
         me: member.me,
@@ -219,8 +222,11 @@ async fn steer(member: &Arc<Member>, thread: &mut Thread, picture: &Arc<MemberPi
             }
         }
         Office::Claim { seen } => {
-            thread.vacant = None;
-            coordinate::claim(member, seen).await;
+            let since = *thread.vacant.get_or_insert_with(Instant::now);
+            if since.elapsed() > VACANCY {
+                thread.vacant = None;
+                coordinate::claim(member, seen).await;
+            }
         }
         Office::Mine { term } => {
             thread.vacant = None;

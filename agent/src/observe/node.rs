@@ -90,6 +90,11 @@ impl NodeWatch {
         self.memory().evidence_is_current = true;
     }
 
+    /// The configuration under which evidence was taken has changed.
+    pub fn evidence_is_outdated(&self) {
+        self.memory().evidence_is_current = false;
+    }
+
     /// Whether the newest evidence still describes the data.
     #[must_use]
     pub fn evidence_is_current(&self) -> bool {
