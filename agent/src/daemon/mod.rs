@@ -42,6 +42,8 @@ use crate::config::Config;
 
 /// Name of the CLI's socket in the run directory.
 pub const AGENT_SOCKET: &str = "agent.sock";
+/// How long the first round may take before people are answered without it.
+const FIRST_ROUND_MAX: Duration = Duration::from_secs(5);
 /// Name of the systemd credential that holds a join token.
 const JOIN_CREDENTIAL: &str = "relight.join-token";
 
@@ -93,6 +95,10 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     let is_member = identity.is_some();
     if let Some(identity) = identity {
         host.take_up(identity).await?;
+        // Nobody shall be told that this node is no member while the first round is under way.
+        let mut pictures = host.picture.subscribe();
+        let known = pictures.wait_for(|picture| picture.member.is_some());
+        let _ = tokio::time::timeout(FIRST_ROUND_MAX, known).await;
     }
     serve_people(&host, fatal.clone()).map_err(machine("listen at the agent's socket"))?;
     serve_programs(&host).await?;
