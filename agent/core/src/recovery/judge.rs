@@ -15,6 +15,8 @@ use crate::evidence::observation::{LiveGalera, NodeObservation, ServerState};
 use crate::evidence::survey::Survey;
 use crate::ids::{Epoch, NodeId};
 use crate::ledger::document::{Decision, Document, Step};
+use crate::lineage::epoch::Lane;
+use crate::position::StoredPosition;
 
 /// The name of what has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,11 +245,15 @@ fn open_decision(
 }
 
 /// A holder has used its start for this decision and is off again, or has frozen for a later
-/// epoch, or the time is up: what was decided cannot, or should not, be waited for.
+/// epoch, or no longer stands where it stood, or the time is up: what was decided cannot, or should
+/// not, be waited for.
 fn is_spent(survey: &Survey, decision: &Decision, overdue: bool) -> bool {
     let gone = |report: &NodeObservation| {
         let used = report.formed_in == Some(decision.epoch);
-        report.frozen > decision.epoch || (used && report.server.is_off())
+        let moved = report.position != StoredPosition::Unknown && !decision.rests_on(report);
+        let founding = decision.lane == Lane::Founded;
+        report.frozen > decision.epoch
+            || (report.server.is_off() && (used || (moved && !founding)))
     };
     let holders = decision.holders.iter().filter_map(|holder| survey.observations.get(holder));
     overdue || holders.clone().any(gone) || (decision.step == Step::Formed && holders.count() > 0)
