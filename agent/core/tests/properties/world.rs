@@ -122,12 +122,7 @@ pub fn off(number: u64, view: View) -> NodeObservation {
         unpermitted: false,
         galera: None,
         position: stored(1, 5, Quality::Recovered),
-        frontier: Frontier::Known {
-            view,
-            exit: Exit::Crashed,
-            file: ViewFile::Same,
-            synced: true,
-        },
+        frontier: Frontier::Known { view, exit: Exit::Crashed, file: ViewFile::Same, synced: true },
         served: Served::Possibly,
         weight: Some(1),
         quorum_ignored: Some(false),
