@@ -103,8 +103,8 @@ pub struct Agent {
     pub because: Option<Because>,
     /// Reports of earlier rounds; only a broken agent looks at them.
     pub old_reports: Vec<NodeObservation>,
-    /// When the last round with a quorum read ended.
-    pub judged_at: u64,
+    /// A freeze that only a broken agent keeps in memory.
+    pub claimed: Epoch,
 }
 
 /// The identity of a node.
@@ -130,11 +130,13 @@ impl World {
             heard_at: vec![None; count],
             ..Agent::default()
         };
-        if self.mutation == Mutation::FreezeNotDurable {
-            self.nodes[node].agent.durable.standing.frozen = Epoch(0);
-        }
         let delay = self.rng.u64(500..3_000);
         self.after(delay, Event::Round { node, life });
+    }
+
+    /// The agent is gone, and with it all that it did not make durable.
+    pub fn end_agent(&mut self, node: Node) {
+        self.nodes[node].agent.up = false;
     }
 
     fn lives(&self, node: Node, life: u64) -> bool {
@@ -272,11 +274,9 @@ impl World {
                 plan.because
             )
         });
-        let now = self.now;
         let agent = &mut self.nodes[node].agent;
         agent.last_judgement = Some(judgement);
         agent.because = Some(plan.because);
-        agent.judged_at = now;
         if plan.actions.is_empty() || agent.carrying.is_some() {
             return;
         }
@@ -459,8 +459,8 @@ impl World {
             }
             Action::AllowBootstrap { position } if off => {
                 self.nodes[node].dir.grastate = Grastate::Text {
-                    history: position.map_or(0, |it| self.history_number(it.history)),
-                    seqno: position.map(|it| it.seqno.0),
+                    history: self.history_number(position.history),
+                    seqno: Some(position.seqno.0),
                     safe_to_bootstrap: true,
                 };
             }
@@ -526,11 +526,11 @@ impl World {
         let durable = &mut self.nodes[node].agent.durable;
         let mut standing = durable.standing.clone();
         let permit = match standing.admit(bootstrap) {
-            Ok(Permit { epoch, enters, serial, .. }) => {
-                Used { epoch: epoch.0, enters: enters.0, serial }
+            Ok(Permit { epoch, component, serial, .. }) => {
+                Used { epoch: epoch.0, component: component.0, serial }
             }
             Err(_) if self.mutation == Mutation::GateOpen => {
-                Used { epoch: 0, enters: 0, serial: 0 }
+                Used { epoch: 0, component: 0, serial: 0 }
             }
             Err(refusal) => {
                 self.log(|| format!("gate of node {node}: {refusal}"));
@@ -560,7 +560,12 @@ impl World {
             return;
         }
         let life = self.nodes[node].agent.life;
-        self.nodes[node].agent.durable.standing.freeze(epoch);
+        self.strike();
+        if self.mutation == Mutation::FreezeNotDurable {
+            self.nodes[node].agent.claimed = epoch;
+        } else {
+            self.nodes[node].agent.durable.standing.freeze(epoch);
+        }
         self.nodes[node].agent.carrying = None;
         if self.mutation != Mutation::FreezeWithoutStop {
             self.after(5, Event::FreezeStops { node, life });

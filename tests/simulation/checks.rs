@@ -2,7 +2,7 @@
 //!
 //! The first broken promise ends the run and is told with its name, so that a seed can be replayed.
 
-use relight_core::evidence::observation::{NodeObservation, Served};
+use relight_core::evidence::observation::NodeObservation;
 use relight_core::ids::Epoch;
 use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::epoch::Lane;
@@ -149,7 +149,7 @@ impl World {
     /// R14: clients are let in only when the formation of this server was opened.
     pub fn check_opened(&mut self, node: Node) {
         let Some(process) = self.process(node) else { return };
-        let Some(Used { enters: epoch, .. }) = process.permit else { return };
+        let Some(Used { component: epoch, .. }) = process.permit else { return };
         let open = self.document.lineage.iter().any(|record| record.epoch.0 == epoch);
         if !open {
             self.violate(
@@ -239,7 +239,7 @@ impl World {
                 self.process(*node).is_some_and(|it| {
                     it.primary
                         && it.phase == Phase::Synced
-                        && it.permit.is_some_and(|it| it.enters == record.epoch.0)
+                        && it.permit.is_some_and(|it| it.component == record.epoch.0)
                 })
             })
             .collect();
@@ -341,10 +341,5 @@ impl World {
             .collect();
         let step = self.document.decision.as_ref().map(|it| (it.epoch, it.step == Step::Formed));
         self.violate("eventually_recovers", format!("{} {step:?}", states.join("; ")));
-    }
-
-    /// Whether the record says that no client was let in; for stories.
-    pub fn not_served(&self, node: Node) -> bool {
-        self.nodes[node].agent.durable.served == Some(Served::NotSinceStart)
     }
 }

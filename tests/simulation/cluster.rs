@@ -123,7 +123,7 @@ impl World {
                 positioned: true,
                 pending: VecDeque::new(),
                 read_only: false,
-                permit: group.map(|_| Used { epoch: 1, enters: 1, serial: 1 }),
+                permit: group.map(|_| Used { epoch: 1, component: 1, serial: 1 }),
                 stopping: false,
             }));
         }
@@ -160,7 +160,7 @@ fn machine(
     let ours = group.is_some();
     let permit = Permit {
         epoch: Epoch(1),
-        enters: Epoch(1),
+        component: Epoch(1),
         mode: Mode::Join,
         formation: Some(Formation(1)),
         history: None,

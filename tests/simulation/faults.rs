@@ -66,7 +66,7 @@ impl World {
             Fault::CutAll => (0..count).for_each(|node| self.cut_power(node)),
             Fault::KillServer(node) => self.kill_server(node),
             Fault::StopServer(node) => self.stop_server(node),
-            Fault::KillAgent(node) => self.nodes[node].agent.up = false,
+            Fault::KillAgent(node) => self.end_agent(node),
             Fault::StartAgent(node) => {
                 if self.nodes[node].powered && !self.nodes[node].agent.up {
                     self.start_agent(node);

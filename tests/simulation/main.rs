@@ -19,6 +19,7 @@
 mod agent;
 mod checks;
 mod cluster;
+mod component;
 mod faults;
 mod galera;
 mod ledger;

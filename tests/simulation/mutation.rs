@@ -73,6 +73,10 @@ impl World {
     /// What a broken agent reports.
     pub fn mutated_report(&self, report: &mut NodeObservation) {
         match self.mutation {
+            Mutation::FreezeNotDurable => {
+                let claimed = self.nodes[index(report.node)].agent.claimed;
+                report.frozen = report.frozen.max(claimed);
+            }
             Mutation::MembershipIsData => {
                 if let Frontier::Known { synced, .. } = &mut report.frontier {
                     *synced = true;

@@ -73,10 +73,18 @@ fn every_deliberate_fault_is_found() {
     let seeds = number("MUTANT_SEEDS").unwrap_or(1_500);
     let mut survived = Vec::new();
     for mutation in ALL {
-        let found = (1..=seeds).find_map(|seed| {
-            let (name, _) = run(seed, mutation, false).violation?;
-            Some((seed, name))
-        });
+        // Rather a broken promise than a recovery that does not end.
+        let mut found = None;
+        for seed in 1..=seeds {
+            let Some((name, _)) = run(seed, mutation, false).violation else { continue };
+            let broken = name.starts_with("anytime");
+            if broken || found.is_none() {
+                found = Some((seed, name));
+            }
+            if broken {
+                break;
+            }
+        }
         match found {
             Some((seed, name)) => println!("{mutation:?}: seed {seed} breaks {name}"),
             None => survived.push(mutation),

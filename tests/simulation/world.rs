@@ -254,18 +254,6 @@ impl World {
         }
     }
 
-    /// Runs until a condition holds; false when it did not by the end.
-    pub fn run_while(&mut self, end: u64, mut go_on: impl FnMut(&Self) -> bool) -> bool {
-        while self.violation.is_none() && go_on(self) {
-            if self.now >= end {
-                return false;
-            }
-            let next = self.queue.peek().map_or(end, |next| next.at);
-            self.run_until(next.min(end));
-        }
-        self.violation.is_none()
-    }
-
     fn happen(&mut self, event: Event) {
         match event {
             Event::Round { node, life } => self.begin_round(node, life),
@@ -336,7 +324,7 @@ impl World {
         self.kill_server(node);
         self.nodes[node].server = Server::Off { failed: false };
         self.nodes[node].powered = false;
-        self.nodes[node].agent.up = false;
+        self.end_agent(node);
         self.nodes[node].activating = None;
         let lost = self.rng.bool();
         let dir = &mut self.nodes[node].dir;
