@@ -10,7 +10,7 @@ use std::rc::Rc;
 use relight_core::coordinator::{Office, office};
 use relight_core::evidence::observation::{NodeObservation, Served};
 use relight_core::evidence::survey::Survey;
-use relight_core::ids::{Epoch, NodeId, Term};
+use relight_core::ids::{Epoch, NodeId};
 use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::permit::{Permit, Standing};
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
@@ -254,9 +254,7 @@ impl World {
         let overdue = self.overdue(node, document);
         let judgement = judge(document, survey, overdue);
         match self.my_office(node, document) {
-            Office::Mine { term } => {
-                self.act_as_coordinator(node, document, survey, &judgement, term)
-            }
+            Office::Mine { .. } => self.act_as_coordinator(node, document, survey, &judgement),
             Office::Claim { seen } => self.change(node, Change::Claim(id(node), seen)),
             Office::Wait { .. } | Office::Theirs => {}
         }
@@ -345,8 +343,8 @@ impl World {
         document: &Document,
         survey: &Survey,
         judgement: &Judgement,
-        term: Term,
     ) {
+        let term = document.term;
         let epoch = document.decision.as_ref().map_or(document.last_epoch, |it| it.epoch);
         let history = |survey: &Survey| {
             survey

@@ -314,8 +314,7 @@ impl World {
 
     /// The statement is done.
     pub fn altered(&mut self, node: Node, run: u64) {
-        if !self.process(node).is_some_and(|it| it.run == run)
-            || !self.nodes[node].dir.unsafe_window
+        if self.process(node).is_none_or(|it| it.run != run) || !self.nodes[node].dir.unsafe_window
         {
             return;
         }
@@ -377,7 +376,7 @@ impl World {
     /// The last step of an orderly stop: the view file goes, the seqno is written, and who hears
     /// the good-bye counts it.
     pub fn close_server(&mut self, node: Node, run: u64) {
-        if !self.process(node).is_some_and(|it| it.run == run) {
+        if self.process(node).is_none_or(|it| it.run != run) {
             return;
         }
         while self.deliver(node) {}
