@@ -184,7 +184,8 @@ async fn note_view(
     picture: &Arc<MemberPicture>,
     own: &NodeObservation,
 ) {
-    let Some(galera) = own.galera.as_ref().filter(|_| own.in_primary()) else { return };
+    // A member that waits for a state transfer has not the data of the view (facts/galera.md 1.2).
+    let Some(galera) = own.galera.as_ref().filter(|_| own.is_synced()) else { return };
     let Some(conf_id) = galera.conf_id else { return };
     let now = (conf_id, galera.group.clone());
     if thread.noted.as_ref() == Some(&now) || thread.patience.waits() {

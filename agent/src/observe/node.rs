@@ -209,6 +209,7 @@ impl NodeWatch {
             view: view_of(&synced),
             exit: Exit::Crashed,
             file: ViewFile::Absent,
+            synced: true,
         })
     }
 }

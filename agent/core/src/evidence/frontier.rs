@@ -97,6 +97,10 @@ pub enum Frontier {
         exit: Exit,
         /// Whether Galera itself still holds it.
         file: ViewFile,
+        /// Whether this server was seen Synced in it. To be a member is not to have the data: a
+        /// server that waits for a state transfer is one too (facts/galera.md 1.2), and a view
+        /// may be made of nobody else.
+        synced: bool,
     },
 }
 

@@ -93,7 +93,8 @@ pub struct StopRecord {
     pub clean: bool,
 }
 
-/// The last primary view that the agent itself saw its server in, and made durable.
+/// The last primary view in which the agent itself saw its server Synced, made durable. A view in
+/// which the server only waited for its data is not recorded here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncedView {
     /// Which view, with the epoch that was entered then. The representative is a fixed part.
@@ -133,12 +134,16 @@ pub fn frontier(records: &ViewRecords) -> Frontier {
         Gvwstate::Absent => ViewFile::Absent,
     };
     if let Some(view) = stopped_in(records) {
-        return Frontier::Known { view, exit: Exit::Left, file: ViewFile::Absent };
+        let synced = was_synced(records, &view);
+        return Frontier::Known { view, exit: Exit::Left, file: ViewFile::Absent, synced };
     }
     match &records.synced {
-        Some(synced) => {
-            Frontier::Known { view: synced.view(), exit: Exit::Unknown, file: file_without_view }
-        }
+        Some(synced) => Frontier::Known {
+            view: synced.view(),
+            exit: Exit::Unknown,
+            file: file_without_view,
+            synced: true,
+        },
         None if records.fresh && records.gvwstate == Gvwstate::Absent => Frontier::Never,
         None => Frontier::Unknown,
     }
@@ -148,7 +153,12 @@ fn crashed(records: &ViewRecords, saved: &SavedView) -> Frontier {
     let in_file = view_of(records, saved);
     let view = later(records.synced.as_ref(), in_file.clone());
     let file = if view == in_file { ViewFile::Same } else { ViewFile::Other };
-    Frontier::Known { view, exit: Exit::Crashed, file }
+    let synced = was_synced(records, &view);
+    Frontier::Known { view, exit: Exit::Crashed, file, synced }
+}
+
+fn was_synced(records: &ViewRecords, view: &View) -> bool {
+    records.synced.as_ref().is_some_and(|synced| synced.view() == *view)
 }
 
 /// The view in which an orderly stop of this very run is recorded. An unusable view file beside

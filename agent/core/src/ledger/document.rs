@@ -13,6 +13,7 @@ use super::roster::Roster;
 use super::settings::Settings;
 use super::token::{TokenId, TokenRecord};
 use crate::evidence::frontier::View;
+use crate::evidence::observation::NodeObservation;
 use crate::ids::{ClusterId, ClusterName, Epoch, Formation, HistoryId, NodeId, Seqno, Term};
 use crate::lineage::epoch::{EpochRecord, Lane};
 use crate::position::StoredPosition;
@@ -76,6 +77,17 @@ pub struct Decision {
     pub step: Step,
     /// Under whose term it was decided.
     pub term: Term,
+}
+
+impl Decision {
+    /// Whether a node stands where it stood when this was decided. What is started must be what
+    /// was judged; only the words for how it is known may differ, because a leader writes the
+    /// decided position into its state file before it starts.
+    #[must_use]
+    pub fn rests_on(&self, report: &NodeObservation) -> bool {
+        let frozen = self.evidence.get(&report.node).and_then(|frozen| frozen.position.usable());
+        frozen.is_some() && frozen == report.position.usable()
+    }
 }
 
 /// A pause that a person asked for.

@@ -44,10 +44,15 @@ pub fn formation(document: &Document, survey: &Survey) -> Result<Formation, Hold
     // With every data node of the roster here, and nobody beside them in any view, there is no
     // outside in which something could have gone on.
     let complete = unheard.is_empty() && !strangers;
+    let held_the_state = newest.is_none_or(|view| held_the_state(&reports, view));
     if !complete {
         nobody_outside_went_on(&reports, newest, &unheard)?;
+        if let (Some(view), false) = (newest, held_the_state) {
+            let nodes = view.nodes().collect();
+            return Err(Hold::FrontierUnknown { nodes, missing: unheard });
+        }
     }
-    let accountable = accountable(document, &reports, newest, complete);
+    let accountable = accountable(document, &reports, newest, complete, held_the_state);
     let position = highest_position(&reports, &accountable)?;
     goes_on_from_the_lineage(document, &reports, position)?;
     Ok(reform(document, &reports, newest, position)
@@ -86,6 +91,15 @@ fn newest_view<'a>(reports: &[&'a NodeObservation]) -> Result<Option<&'a View>, 
         .map(|report| report.node)
         .collect();
     Err(Hold::ViewsConflict { nodes })
+}
+
+/// Whether one of the members of V* is known to have had the whole state in it. If not, all of
+/// them may have been waiting for a state transfer when the last donor went, and the rows are with
+/// somebody who is in an older view.
+fn held_the_state(reports: &[&NodeObservation], newest: &View) -> bool {
+    reports.iter().any(|report| {
+        matches!(&report.frontier, Frontier::Known { view, synced: true, .. } if view == newest)
+    })
 }
 
 /// R4 and R5, when somebody has not reported.
@@ -138,8 +152,10 @@ fn accountable(
     reports: &[&NodeObservation],
     newest: Option<&View>,
     complete: bool,
+    held_the_state: bool,
 ) -> BTreeSet<NodeId> {
-    let views_known = reports.iter().all(|report| !matches!(report.frontier, Frontier::Unknown));
+    let views_known = held_the_state
+        && reports.iter().all(|report| !matches!(report.frontier, Frontier::Unknown));
     let in_question = |report: &&&NodeObservation| match newest {
         Some(view) if views_known || !complete => {
             view.members.contains(&ViewMember::Node(report.node))

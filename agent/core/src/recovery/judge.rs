@@ -15,6 +15,8 @@ use crate::evidence::observation::{LiveGalera, NodeObservation, ServerState};
 use crate::evidence::survey::Survey;
 use crate::ids::{Epoch, NodeId};
 use crate::ledger::document::{Decision, Document, Step};
+use crate::lineage::epoch::Lane;
+use crate::position::StoredPosition;
 
 /// The name of what has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,11 +245,14 @@ fn open_decision(
 }
 
 /// A holder has used its start for this decision and is off again, or has frozen for a later
-/// epoch, or the time is up: what was decided cannot, or should not, be waited for.
+/// epoch, or no longer stands where it stood, or the time is up: what was decided cannot, or should
+/// not, be waited for.
 fn is_spent(survey: &Survey, decision: &Decision, overdue: bool) -> bool {
     let gone = |report: &NodeObservation| {
         let used = report.formed_in == Some(decision.epoch);
-        report.frozen > decision.epoch || (used && report.server.is_off())
+        let moved = report.position != StoredPosition::Unknown && !decision.rests_on(report);
+        let founding = decision.lane == Lane::Founded;
+        report.frozen > decision.epoch || (report.server.is_off() && (used || (moved && !founding)))
     };
     let holders = decision.holders.iter().filter_map(|holder| survey.observations.get(holder));
     overdue || holders.clone().any(gone) || (decision.step == Step::Formed && holders.count() > 0)
@@ -291,13 +296,32 @@ fn forming(
 /// R11: a decision is replaced only after its holders have themselves frozen for the next epoch.
 fn replace(document: &Document, survey: &Survey, epoch: Epoch) -> Verdict {
     let holders = document.decision.as_ref().map(|it| it.holders.clone()).unwrap_or_default();
-    let silent: BTreeSet<NodeId> =
-        holders.into_iter().filter(|holder| !survey.observations.contains_key(holder)).collect();
-    if silent.is_empty() {
-        form(document, survey)
-    } else {
-        Verdict::Hold(Hold::HolderSilent { epoch, holders: silent })
+    let silent: BTreeSet<NodeId> = holders
+        .iter()
+        .filter(|holder| !survey.observations.contains_key(holder))
+        .copied()
+        .collect();
+    if !silent.is_empty() {
+        return Verdict::Hold(Hold::HolderSilent { epoch, holders: silent });
     }
+    // A server that waits in a start that cannot succeed says nothing about its data, so nothing
+    // can be judged before it is stopped (R9).
+    let waits = |report: &NodeObservation| match report.server {
+        ServerState::Starting | ServerState::Stopping => true,
+        ServerState::Running
+        | ServerState::Stopped
+        | ServerState::Failed
+        | ServerState::Hung
+        | ServerState::Unknown => false,
+    };
+    let next = document.last_epoch.next();
+    let nodes: BTreeSet<NodeId> = holders
+        .iter()
+        .filter_map(|holder| survey.observations.get(holder))
+        .filter(|report| waits(report))
+        .map(|report| report.node)
+        .collect();
+    if nodes.is_empty() { form(document, survey) } else { Verdict::Freeze { epoch: next, nodes } }
 }
 
 /// What the evidence allows, once everybody who answered is frozen and off (R2).

@@ -157,9 +157,7 @@ fn decided(document: &Document, decision: &Decision, own: &NodeObservation) -> N
     if !own.server.is_off() {
         return NodePlan::nothing(Because::NotMyTurn);
     }
-    // What is started must be what was judged: the very position that was frozen.
-    let judged = decision.evidence.get(&own.node).map(|frozen| frozen.position);
-    if judged != Some(own.position) {
+    if !decision.rests_on(own) {
         return NodePlan::nothing(Because::EvidenceChanged);
     }
     let grant = |mode| {

@@ -308,7 +308,7 @@ proptest! {
             let frontier = if unknown && !files {
                 Frontier::Unknown
             } else {
-                Frontier::Known { view: last.clone(), exit, file }
+                Frontier::Known { view: last.clone(), exit, file, synced: true }
             };
             let position = stored(1, *seqno, Quality::Recovered);
             NodeObservation { frontier, position, ..off(*number, last.clone()) }
@@ -495,6 +495,7 @@ fn an_arbitrator_counts_as_a_member_that_did_not_report() {
             view: with_garbd.clone(),
             exit: Exit::Left,
             file: ViewFile::Absent,
+            synced: true,
         },
         ..off(number, with_garbd.clone())
     };
@@ -504,4 +505,27 @@ fn an_arbitrator_counts_as_a_member_that_did_not_report() {
     let verdict = verdict_of(&document(2), crashed);
     let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
     assert_eq!(formation.lane, Lane::Cold, "Galera would wait for the arbitrator");
+}
+
+/// When the last donor goes, those who wait for their state transfer are a view without the rows:
+/// the donor is asked, although it is not in the newest view (facts/galera.md 1.2).
+#[test]
+fn a_view_in_which_nobody_was_synced_does_not_count_for_the_data() {
+    let joiners = view(2, 8, members(&[2, 3]));
+    let joiner = |number| {
+        let mut report = off(number, joiners.clone());
+        if let Frontier::Known { synced, .. } = &mut report.frontier {
+            *synced = false;
+        }
+        report
+    };
+    let donor = NodeObservation {
+        position: stored(1, 9, Quality::Recovered),
+        ..off(1, view(2, 7, members(&[1, 2, 3])))
+    };
+    let verdict = verdict_of(&document(3), vec![joiner(2), joiner(3)]);
+    assert!(matches!(verdict, Verdict::Hold(Hold::FrontierUnknown { .. })), "{verdict:?}");
+    let verdict = verdict_of(&document(3), vec![donor, joiner(2), joiner(3)]);
+    let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!(formation.leader, Some(node(1)));
 }

@@ -122,7 +122,7 @@ pub fn off(number: u64, view: View) -> NodeObservation {
         unpermitted: false,
         galera: None,
         position: stored(1, 5, Quality::Recovered),
-        frontier: Frontier::Known { view, exit: Exit::Crashed, file: ViewFile::Same },
+        frontier: Frontier::Known { view, exit: Exit::Crashed, file: ViewFile::Same, synced: true },
         served: Served::Possibly,
         weight: Some(1),
         quorum_ignored: Some(false),
@@ -230,7 +230,8 @@ fn any_members(size: u64) -> impl Strategy<Value = BTreeSet<ViewMember>> {
 }
 
 fn any_frontier(pool: Vec<View>) -> impl Strategy<Value = Frontier> {
-    let known = (prop::sample::select(pool), 0..12_u8, 0..12_u8).prop_map(|(view, exit, file)| {
+    let known = (prop::sample::select(pool), 0..12_u8, 0..12_u8, prop::bool::weighted(0.9));
+    let known = known.prop_map(|(view, exit, file, synced)| {
         let exit = match exit {
             0 => Exit::Unknown,
             1 | 2 => Exit::Left,
@@ -242,7 +243,7 @@ fn any_frontier(pool: Vec<View>) -> impl Strategy<Value = Frontier> {
             2 => ViewFile::Absent,
             _ => ViewFile::Same,
         };
-        Frontier::Known { view, exit, file }
+        Frontier::Known { view, exit, file, synced }
     });
     prop_oneof![1 => Just(Frontier::Never), 1 => Just(Frontier::Unknown), 14 => known]
 }

@@ -118,6 +118,7 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
             view: view(&[1, 2, 3]),
             exit: Exit::Crashed,
             file: ViewFile::Same,
+            synced: true,
         },
         served: Served::Possibly,
         weight: Some(1),

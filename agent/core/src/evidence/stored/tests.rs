@@ -154,7 +154,7 @@ fn records() -> ViewRecords {
 }
 
 fn known(frontier: &Frontier) -> (u64, u64, usize, Exit, ViewFile) {
-    let Frontier::Known { view, exit, file } = frontier else { panic!("{frontier:?}") };
+    let Frontier::Known { view, exit, file, .. } = frontier else { panic!("{frontier:?}") };
     (view.stamp.epoch.0, view.stamp.seq, view.members.len(), *exit, *file)
 }
 

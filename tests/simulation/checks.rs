@@ -1,0 +1,345 @@
+//! What must always hold (`anytime_`), and what must hold in the end (`eventually_`).
+//!
+//! The first broken promise ends the run and is told with its name, so that a seed can be replayed.
+
+use relight_core::evidence::observation::NodeObservation;
+use relight_core::ids::Epoch;
+use relight_core::ledger::document::{Document, Step};
+use relight_core::lineage::epoch::Lane;
+use relight_core::recovery::judge::Verdict;
+
+use crate::agent::{id, index};
+use crate::galera::{Node, Phase, Used, is_row};
+use crate::ledger::Change;
+use crate::world::World;
+
+impl World {
+    /// Notes the first broken promise.
+    pub fn violate(&mut self, name: &str, detail: impl Into<String>) {
+        if self.violation.is_none() {
+            let detail = detail.into();
+            self.log(|| format!("VIOLATED {name}: {detail}"));
+            self.violation = Some((name.to_owned(), detail));
+        }
+    }
+
+    /// Runs after every event.
+    pub fn check_always(&mut self) {
+        self.anytime_one_primary_component();
+        self.anytime_zero_is_no_history();
+    }
+
+    /// S1, R6: never two components that could acknowledge writes.
+    fn anytime_one_primary_component(&mut self) {
+        let mut writable: Option<(u32, Node)> = None;
+        for node in 0..self.nodes.len() {
+            let Some(process) = self.process(node) else { continue };
+            if !process.primary || process.read_only || process.phase != Phase::Synced {
+                continue;
+            }
+            let origin = process.last_primary.as_ref().map_or(0, |view| view.origin);
+            match writable {
+                Some((other, at)) if other != origin => {
+                    if self.can_commit(at) && self.can_commit(node) {
+                        self.violate(
+                            "anytime_one_primary_component",
+                            format!("nodes {at} and {node} take writes in two components"),
+                        );
+                    }
+                }
+                Some(_) => {}
+                None => writable = Some((origin, node)),
+            }
+        }
+    }
+
+    /// S9: no permitted server is primary on the zero UUID.
+    fn anytime_zero_is_no_history(&mut self) {
+        for node in 0..self.nodes.len() {
+            let zero = self.nodes[node].dir.history == Some(0);
+            if zero && self.process(node).is_some_and(|it| it.primary && it.permit.is_some()) {
+                self.violate("anytime_no_zero_history", format!("node {node}"));
+            }
+        }
+    }
+
+    /// S6, R12: whoever acknowledges holds every row that was acknowledged before. Two
+    /// components with clients, and a leader that was not the highest, end here as well.
+    pub fn acknowledged(&mut self, node: Node, row: u32) {
+        self.writes += 1;
+        self.check_holds_acknowledged(node, "anytime_no_acknowledged_row_is_lost");
+        let place = self.nodes[node].dir.log.len() - 1;
+        self.acknowledged.push((place, row));
+        self.last_row = Some((place, row));
+    }
+
+    /// A fault destroyed data: rows that nobody else holds are gone, and nobody's fault.
+    pub fn excuse_lost_rows(&mut self) {
+        let nodes = &self.nodes;
+        let held = |(place, row): &(usize, u32)| {
+            nodes.iter().any(|it| !it.dir.tampered && it.dir.log.get(*place) == Some(row))
+        };
+        self.last_row = self.acknowledged.iter().rev().find(|it| held(it)).copied();
+    }
+
+    fn check_holds_acknowledged(&mut self, node: Node, name: &str) {
+        let Some((place, row)) = self.last_row else { return };
+        let log = &self.nodes[node].dir.log;
+        // What is received and not yet applied counts: it is delivered before a new view.
+        let pending = |it: usize| self.process(node).and_then(|process| process.pending.get(it));
+        let held = match place.checked_sub(log.len()) {
+            None => log.get(place),
+            Some(beyond) => pending(beyond),
+        };
+        if held != Some(&row) {
+            self.violate(name, format!("node {node} lacks row {row} at place {place}"));
+        }
+    }
+
+    /// R2: what a node says to be frozen for is remembered here.
+    pub fn note_promise(&mut self, node: Node, observation: &NodeObservation) {
+        if observation.server.is_off() {
+            self.promised[node] = self.promised[node].max(observation.frozen);
+        }
+    }
+
+    /// S1, S2, R2, R3, R11: a permitted start.
+    pub fn check_start(&mut self, node: Node, bootstrap: bool, permit: Used) {
+        let Used { epoch, serial, .. } = permit;
+        if self.used_permits.contains(&(node, serial)) {
+            self.violate("anytime_permit_is_used_once", format!("node {node} serial {serial}"));
+        }
+        self.used_permits.push((node, serial));
+        if Epoch(epoch) < self.promised[node] {
+            self.violate(
+                "anytime_freeze_is_respected",
+                format!(
+                    "node {node} starts for epoch {epoch} after freezing for {}",
+                    self.promised[node]
+                ),
+            );
+        }
+        let standing = &self.nodes[node].agent.durable.standing;
+        let forms = standing.formed_in == Some(Epoch(epoch))
+            && standing.permit.as_ref().is_some_and(|it| {
+                it.serial == serial && it.mode != relight_core::lineage::permit::Mode::Join
+            });
+        if !forms && !bootstrap {
+            return;
+        }
+        if self.document.last_epoch < Epoch(epoch) {
+            self.violate(
+                "anytime_decision_is_stored_before_it_is_carried_out",
+                format!("node {node} forms epoch {epoch}"),
+            );
+        }
+        let again = self
+            .formed
+            .iter()
+            .any(|(other, at, boots)| *other == epoch && (*at == node || *boots || bootstrap));
+        if again {
+            self.violate(
+                "anytime_one_bootstrap_in_an_epoch",
+                format!("epoch {epoch}, node {node}"),
+            );
+        }
+        self.formed.push((epoch, node, bootstrap));
+    }
+
+    /// R14: clients are let in only when the formation of this server was opened.
+    pub fn check_opened(&mut self, node: Node) {
+        let Some(process) = self.process(node) else { return };
+        let Some(Used { component: epoch, .. }) = process.permit else { return };
+        let open = self.document.lineage.iter().any(|record| record.epoch.0 == epoch);
+        if !open {
+            self.violate(
+                "anytime_clients_wait_for_opened",
+                format!("node {node} takes writes in epoch {epoch}"),
+            );
+        }
+        if self.nodes[node].agent.durable.standing.frozen > self.document.last_epoch {
+            self.violate("anytime_freeze_is_respected", format!("node {node} takes writes frozen"));
+        }
+    }
+
+    /// What was just chosen in the ledger.
+    pub fn check_change(&mut self, change: &Change, next: &Document) {
+        match change {
+            Change::Decide(_, epoch, formation, survey) => {
+                if self.document.last_epoch.next() != *epoch {
+                    self.violate("anytime_epochs_follow_one_another", format!("epoch {epoch}"));
+                }
+                for report in survey.data_nodes(next) {
+                    self.check_reporter(index(report.node), *epoch, formation.leader.is_some());
+                }
+                self.check_leader(formation.leader.map(index), survey);
+                if let Some(open) = self.document.decision.clone() {
+                    for holder in open.holders.iter().map(|it| index(*it)) {
+                        let frozen = self.nodes[holder].agent.durable.standing.frozen;
+                        if frozen < *epoch {
+                            self.violate(
+                                "anytime_holder_gave_way",
+                                format!("epoch {} replaced before node {holder} froze", open.epoch),
+                            );
+                        }
+                    }
+                }
+            }
+            Change::Open(..) => {
+                let lane = next.lineage.last().map(|record| record.lane);
+                if matches!(lane, Some(Lane::Cold | Lane::Reform)) {
+                    self.check_opening(next);
+                }
+            }
+            Change::Claim(..) | Change::Formed(..) | Change::Close(..) | Change::TakeCharge(..) => {
+            }
+        }
+    }
+
+    fn check_reporter(&mut self, node: Node, epoch: Epoch, _cold: bool) {
+        let frozen = self.nodes[node].agent.durable.standing.frozen;
+        if frozen < epoch {
+            self.violate(
+                "anytime_decision_rests_on_freezes",
+                format!("node {node} is frozen for {frozen}, epoch {epoch} was decided"),
+            );
+        }
+        if self.process(node).is_some_and(|it| it.permit.is_some_and(|it| it.epoch < epoch.0)) {
+            self.violate(
+                "anytime_freeze_is_respected",
+                format!("node {node} runs while epoch {epoch} is decided"),
+            );
+        }
+    }
+
+    /// R7: nobody who reported a usable position is above the leader.
+    fn check_leader(
+        &mut self,
+        leader: Option<Node>,
+        survey: &relight_core::evidence::survey::Survey,
+    ) {
+        let Some(leader) = leader else { return };
+        let at = survey.observations.get(&id(leader)).and_then(|it| it.position.usable());
+        for report in survey.observations.values() {
+            let Some(position) = report.position.usable() else { continue };
+            if at.is_none_or(|at| at < position) {
+                self.violate(
+                    "anytime_the_highest_leads",
+                    format!("node {leader} leads, node {} is further", index(report.node)),
+                );
+            }
+        }
+    }
+
+    /// S6: the opened component has every acknowledged row.
+    fn check_opening(&mut self, next: &Document) {
+        let Some(record) = next.lineage.last() else { return };
+        let here: Vec<Node> = (0..self.nodes.len())
+            .filter(|node| {
+                self.process(*node).is_some_and(|it| {
+                    it.primary
+                        && it.phase == Phase::Synced
+                        && it.permit.is_some_and(|it| it.component == record.epoch.0)
+                })
+            })
+            .collect();
+        for node in here {
+            self.check_holds_acknowledged(node, "anytime_no_acknowledged_row_is_lost");
+        }
+    }
+
+    /// S7, R16: who is taken for even, or is sent the missing write-sets, has the same rows.
+    pub fn check_same_rows(&mut self, node: Node, donor: Node) {
+        if node == donor || self.around_the_gate {
+            return;
+        }
+        let rows =
+            |log: &[u32]| log.iter().map(|it| is_row(*it).then_some(*it)).collect::<Vec<_>>();
+        let own = &self.nodes[node].dir.log;
+        let theirs = &self.nodes[donor].dir.log;
+        let same = theirs
+            .get(..own.len())
+            .is_some_and(|prefix| prefix == &own[..] || rows(prefix) == rows(own));
+        if !same {
+            self.violate(
+                "anytime_no_silent_divergence",
+                format!("node {node} goes on with other rows than node {donor}"),
+            );
+        }
+    }
+
+    /// S8, R18: a full transfer never goes over rows that the donor lacks.
+    pub fn check_nothing_destroyed(&mut self, node: Node, donor: Node) {
+        if self.around_the_gate || self.nodes[node].dir.tampered {
+            return;
+        }
+        let theirs = &self.nodes[donor].dir.log;
+        let own = &self.nodes[node].dir.log;
+        let differs = own.iter().zip(theirs.iter()).position(|(a, b)| a != b);
+        let beyond = own.get(differs.unwrap_or(theirs.len().min(own.len()))..).unwrap_or(&[]);
+        if beyond.iter().any(|it| is_row(*it) && !theirs.contains(it)) {
+            self.violate(
+                "anytime_nothing_is_destroyed",
+                format!("node {node} is overwritten from node {donor}"),
+            );
+        }
+    }
+
+    /// After healing: all serve, and nothing is missing.
+    pub fn is_recovered(&self) -> bool {
+        let synced = |node: &Node| {
+            self.process(*node).is_some_and(|it| {
+                it.primary
+                    && it.phase == Phase::Synced
+                    && !it.read_only
+                    && it.component.len() == self.nodes.len()
+            })
+        };
+        let healthy = |node: &Node| {
+            let judged = self.nodes[*node].agent.last_judgement.as_ref();
+            judged.is_some_and(|it| it.verdict == Verdict::Healthy)
+        };
+        let all = 0..self.nodes.len();
+        all.clone().all(|node| synced(&node)) && all.clone().all(|node| healthy(&node))
+    }
+
+    /// The end of a run with all nodes back: recovered, or holding where evidence was destroyed.
+    pub fn eventually_recovers(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
+        if self.is_recovered() {
+            for node in 0..self.nodes.len() {
+                while self.deliver(node) {}
+                self.check_holds_acknowledged(node, "eventually_every_row_is_everywhere");
+            }
+            return;
+        }
+        let judged = || self.nodes.iter().filter_map(|it| it.agent.last_judgement.as_ref());
+        let holding = judged().any(|it| matches!(it.verdict, Verdict::Hold(_)));
+        let kept = self
+            .nodes
+            .iter()
+            .any(|it| it.agent.because == Some(relight_core::recovery::plan::Because::OffLineage));
+        // Nobody stops a server that was started around the gate; it is shown.
+        let bare = (0..self.nodes.len())
+            .any(|it| self.process(it).is_some_and(|process| process.permit.is_none()));
+        let destroyed = self.evidence_destroyed || self.around_the_gate;
+        if destroyed && (holding || kept || bare) {
+            return;
+        }
+        let states: Vec<String> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(node, it)| {
+                let verdict =
+                    it.agent.last_judgement.as_ref().map(|it| format!("{:?}", it.verdict));
+                let server = self.process(node).map(|it| (it.phase, it.primary, it.read_only));
+                format!("node {node}: {server:?} {verdict:?} {:?}", it.agent.because)
+            })
+            .collect();
+        let step = self.document.decision.as_ref().map(|it| (it.epoch, it.step == Step::Formed));
+        self.violate("eventually_recovers", format!("{} {step:?}", states.join("; ")));
+    }
+}

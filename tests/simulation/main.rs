@@ -1,0 +1,30 @@
+//! Simulation: whole clusters in one process, on the real `relight-core`, in virtual time.
+//!
+//! Every run is a seed. `SEEDS=n` says how many (2,000), `SEED=n` replays one with its events.
+//! Read `world.rs` for what happens, `agent.rs` for what a node does, `galera.rs` for the model of
+//! the database, `checks.rs` for what is promised, `faults.rs` for what goes wrong.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    reason = "a test fails by panicking, and a model of a few nodes counts in small numbers"
+)]
+
+mod agent;
+mod checks;
+mod cluster;
+mod component;
+mod faults;
+mod galera;
+mod ledger;
+mod mutation;
+mod observe;
+mod random;
+mod stories;
+mod world;

@@ -1,0 +1,94 @@
+//! Random schedules of faults: thousands of seeds, and the deliberate faults that they must find.
+
+use std::time::Instant;
+
+use crate::mutation::{ALL, Mutation};
+use crate::world::World;
+
+/// A number from the environment.
+pub fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// One run: faults, healing, and time to recover.
+pub fn run(seed: u64, mutation: Mutation, verbose: bool) -> World {
+    let sizes = [3, 3, 3, 3, 2, 4, 5];
+    let count = sizes[fastrand::Rng::with_seed(seed ^ 0x5eed).usize(0..sizes.len())];
+    let mut world = World::running(seed, count, mutation, None);
+    world.verbose = verbose;
+    let healed = world.random_faults();
+    world.run_until(healed + 1_000);
+    let end = healed + 400_000;
+    while world.violation.is_none() && !world.is_recovered() && world.now < end {
+        let next = world.now + 1_000;
+        world.run_until(next);
+    }
+    // Once more, to see that it stays so.
+    let next = world.now + 3_000;
+    world.run_until(next);
+    world.eventually_recovers();
+    world
+}
+
+#[test]
+fn random_clusters_keep_every_promise_and_recover() {
+    if let Some(seed) = number("SEED") {
+        let world = run(seed, Mutation::None, true);
+        assert_eq!(world.violation, None, "seed {seed}");
+        return;
+    }
+    let seeds = number("SEEDS").unwrap_or(2_000);
+    let first = number("FIRST").unwrap_or(1);
+    let begun = Instant::now();
+    let (mut events, mut writes, mut formations, mut failed) = (0, 0, 0, Vec::new());
+    for seed in first..first + seeds {
+        let world = run(seed, Mutation::None, false);
+        events += world.events;
+        writes += world.writes;
+        formations += world.document.last_epoch.0;
+        if let Some((name, detail)) = world.violation {
+            println!("seed {seed} broke {name}: {detail}");
+            println!(
+                "replay: SEED={seed} cargo test -p relight-tests --test simulation random_clusters -- --nocapture"
+            );
+            failed.push((seed, name));
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{seeds} seeds, {events} events ({:.0} per second), {writes} rows acknowledged, {formations} formations",
+        events as f64 / seconds
+    );
+    assert!(
+        failed.is_empty(),
+        "{} seeds failed: {:?}",
+        failed.len(),
+        &failed[..failed.len().min(40)]
+    );
+}
+
+/// Each deliberate fault is found by some seed.
+#[test]
+fn every_deliberate_fault_is_found() {
+    let seeds = number("MUTANT_SEEDS").unwrap_or(1_500);
+    let mut survived = Vec::new();
+    for mutation in ALL {
+        // Rather a broken promise than a recovery that does not end.
+        let mut found = None;
+        for seed in 1..=seeds {
+            let Some((name, _)) = run(seed, mutation, false).violation else { continue };
+            let broken = name.starts_with("anytime");
+            if broken || found.is_none() {
+                found = Some((seed, name));
+            }
+            if broken {
+                break;
+            }
+        }
+        match found {
+            Some((seed, name)) => println!("{mutation:?}: seed {seed} breaks {name}"),
+            None => survived.push(mutation),
+        }
+    }
+    assert!(survived.is_empty(), "not found in {seeds} seeds: {survived:?}");
+}

@@ -1,0 +1,324 @@
+//! The stories of the issue, as directed scenarios.
+
+use std::rc::Rc;
+
+use relight_core::ids::{Epoch, Formation, Seqno};
+use relight_core::lineage::epoch::Lane;
+use relight_core::recovery::hold::Hold;
+use relight_core::recovery::judge::Verdict;
+
+use crate::agent::id;
+use crate::faults::Fault;
+use crate::galera::ViewText;
+use crate::mutation::Mutation;
+use crate::world::{Event, World};
+
+fn cluster(seed: u64) -> World {
+    let mut world = World::running(seed, 3, Mutation::None, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world
+}
+
+fn recovers(world: &mut World, within: u64) {
+    world.healed = true;
+    let end = world.now + within;
+    while world.violation.is_none() && !world.is_recovered() && world.now < end {
+        let next = world.now + 500;
+        world.run_until(next);
+    }
+    world.eventually_recovers();
+    assert_eq!(world.violation, None);
+    assert!(world.is_recovered());
+}
+
+fn at(world: &mut World, delay: u64, fault: Fault) {
+    world.after(delay, Event::Fault(fault));
+}
+
+fn power_on_all(world: &mut World, from: u64, to: u64) {
+    for node in 0..world.nodes.len() {
+        let back = world.rng.u64(from..to);
+        at(world, back, Fault::PowerOn(node));
+    }
+}
+
+fn go(world: &mut World, time: u64) {
+    let end = world.now + time;
+    world.run_until(end);
+    assert_eq!(world.violation, None);
+}
+
+/// Story 1.
+#[test]
+fn power_loss_of_all_under_load_loses_nothing() {
+    for seed in 1..=60 {
+        let mut world = cluster(seed);
+        go(&mut world, 10_000);
+        world.inject(Fault::CutAll);
+        power_on_all(&mut world, 1_000, 60_000);
+        go(&mut world, 60_000);
+        recovers(&mut world, 60_000);
+        assert_eq!(world.document.last_epoch.0, 2, "one epoch more, seed {seed}");
+    }
+}
+
+/// Story 2.
+#[test]
+fn a_clean_stop_of_all_in_any_order_is_recovered() {
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for seed in 1..=60 {
+        for order in orders {
+            let mut world = cluster(seed);
+            go(&mut world, 8_000);
+            // In every tenth seed all at one moment, and the power goes right after.
+            let apart = if seed % 10 == 0 { 0 } else { 3_000 };
+            for (turn, node) in order.into_iter().enumerate() {
+                at(&mut world, turn as u64 * apart, Fault::StopServer(node));
+                at(&mut world, turn as u64 * apart + 2_500, Fault::CutPower(node));
+            }
+            go(&mut world, 15_000);
+            power_on_all(&mut world, 100, 60_000);
+            go(&mut world, 60_000);
+            recovers(&mut world, 60_000);
+        }
+    }
+}
+
+/// Story 3.
+#[test]
+fn killed_servers_come_back_while_the_agents_live() {
+    for seed in 1..=60 {
+        for count in 1..=3 {
+            let mut world = cluster(seed);
+            go(&mut world, 8_000);
+            (0..count).for_each(|node| world.inject(Fault::KillServer(node)));
+            recovers(&mut world, 90_000);
+            let epochs = world.document.last_epoch.0;
+            assert!(count > 1 || epochs == 1, "one killed server needs no formation");
+        }
+    }
+}
+
+/// Story 4.
+#[test]
+fn agents_come_and_go_without_a_server_noticing() {
+    for seed in 1..=60 {
+        let mut world = cluster(seed);
+        go(&mut world, 8_000);
+        let runs = |world: &World| -> Vec<Option<u64>> {
+            (0..3).map(|node| world.process(node).map(|it| it.run)).collect()
+        };
+        let before = runs(&world);
+        for node in 0..3 {
+            world.inject(Fault::KillAgent(node));
+            let back = world.rng.u64(100..20_000);
+            at(&mut world, back, Fault::StartAgent(node));
+        }
+        let (written, time) = (world.writes, world.now);
+        go(&mut world, 30_000);
+        assert_eq!(runs(&world), before);
+        let expected = (world.now - time) / world.write_every_ms;
+        assert!(world.writes - written + 2 >= expected, "every write was acknowledged");
+        recovers(&mut world, 10_000);
+    }
+}
+
+/// Story 5.
+#[test]
+fn a_second_power_loss_at_any_moment_of_the_recovery_loses_nothing() {
+    for seed in 1..=30 {
+        for moment in 0..40 {
+            let mut world = cluster(seed);
+            go(&mut world, 8_000);
+            world.inject(Fault::CutAll);
+            power_on_all(&mut world, 100, 2_000);
+            go(&mut world, 2_000 + moment * 250);
+            world.inject(Fault::CutAll);
+            power_on_all(&mut world, 100, 20_000);
+            go(&mut world, 20_000);
+            recovers(&mut world, 120_000);
+        }
+    }
+}
+
+/// Story 6.
+#[test]
+fn starts_by_hand_right_after_the_power_loss_fork_nothing() {
+    for seed in 1..=60 {
+        for bootstrap in [false, true] {
+            let mut world = cluster(seed);
+            go(&mut world, 8_000);
+            world.inject(Fault::CutAll);
+            power_on_all(&mut world, 100, 10_000);
+            for node in 0..3 {
+                for _ in 0..4 {
+                    let when = world.rng.u64(100..20_000);
+                    at(&mut world, when, Fault::HandStart(node, bootstrap));
+                }
+            }
+            go(&mut world, 30_000);
+            recovers(&mut world, 120_000);
+        }
+    }
+}
+
+/// Story 7.
+#[test]
+fn one_that_does_not_return_is_named_and_waited_for() {
+    for seed in 1..=60 {
+        let mut world = cluster(seed);
+        go(&mut world, 10_000);
+        world.inject(Fault::CutAll);
+        let gone = (seed % 3) as usize;
+        for node in (0..3).filter(|it| *it != gone) {
+            at(&mut world, 2_000, Fault::PowerOn(node));
+        }
+        go(&mut world, 12_000);
+        for node in (0..3).filter(|it| *it != gone) {
+            let judged = world.nodes[node].agent.last_judgement.clone().expect("a judgement");
+            let missing = [id(gone)].into();
+            assert_eq!(judged.verdict, Verdict::Hold(Hold::NodesUnheard { missing }));
+            assert!(world.process(node).is_none());
+        }
+        world.inject(Fault::PowerOn(gone));
+        recovers(&mut world, 60_000);
+    }
+}
+
+/// Story 8.
+#[test]
+fn a_running_cluster_is_adopted_node_by_node() {
+    for seed in 1..=60 {
+        for adopted in 1..=3 {
+            let mut world = World::running(seed, 3, Mutation::None, Some(adopted));
+            world.verbose = crate::random::number("SEED") == Some(seed);
+            go(&mut world, 12_000);
+            assert_eq!(world.document.in_charge, adopted == 3, "in charge when all are here");
+            world.inject(Fault::CutAll);
+            power_on_all(&mut world, 100, 10_000);
+            go(&mut world, 60_000);
+            for node in adopted..3 {
+                world.adopt(node);
+            }
+            recovers(&mut world, 120_000);
+            assert!(world.document.in_charge);
+        }
+    }
+}
+
+/// Story 9.
+#[test]
+fn damaged_evidence_on_one_node_never_leads() {
+    for seed in 1..=60 {
+        for damage in 0..6 {
+            let mut world = cluster(seed);
+            go(&mut world, 3_000);
+            let node = (seed % 3) as usize;
+            world.inject(Fault::StopServer(node));
+            go(&mut world, 2_000);
+            world.inject(Fault::KeepCopy(node));
+            go(&mut world, 25_000);
+            world.inject(Fault::CutAll);
+            world.inject(match damage {
+                0 => Fault::OldCopy(node, true),
+                1 => Fault::OldCopy(node, false),
+                2 => Fault::Wipe(node),
+                3 => Fault::TearView(node),
+                4 => Fault::DropView(node),
+                _ => Fault::ZeroState(node),
+            });
+            power_on_all(&mut world, 100, 10_000);
+            go(&mut world, 90_000);
+            world.eventually_recovers();
+            assert_eq!(world.violation, None);
+            let led = world.document.lineage.last().and_then(|record| record.leader);
+            if world.document.last_epoch.0 > 1 && damage != 3 && damage != 4 {
+                assert_ne!(led, Some(id(node)), "damage {damage}");
+            }
+            // Only the view is gone, and all are here: nobody has to be asked.
+            assert!(world.is_recovered() || !matches!(damage, 3 | 4), "damage {damage}");
+        }
+    }
+}
+
+/// R9: a common start that cannot complete is given up, and one of them leads.
+#[test]
+fn a_reform_without_one_of_its_members_ends_in_a_lead() {
+    for seed in 1..=30 {
+        let mut world = cluster(seed);
+        go(&mut world, 8_000);
+        world.inject(Fault::CutAll);
+        power_on_all(&mut world, 100, 1_000);
+        let mut decided = false;
+        while !decided && world.now < 60_000 {
+            go(&mut world, 10);
+            decided = world.document.decision.is_some();
+        }
+        let lane = world.document.decision.as_ref().map(|it| it.lane);
+        assert_eq!(lane, Some(Lane::Reform));
+        world.inject(Fault::CutPower(2));
+        world.inject(Fault::TearView(2));
+        world.inject(Fault::PowerOn(2));
+        go(&mut world, 100_000);
+        recovers(&mut world, 60_000);
+        assert_eq!(world.document.lineage.last().map(|it| it.lane), Some(Lane::Cold));
+    }
+}
+
+/// R13, R16: a node of an abandoned branch, whose seqno the others have passed.
+fn abandoned(mutation: Mutation) -> World {
+    let mut world = World::running(1, 3, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(1);
+    go(&mut world, 5_000);
+    world.inject(Fault::CutPower(2));
+    go(&mut world, 3_000);
+    let common = world.nodes[2].dir.log.len();
+    // Rows that only this branch has, and an epoch whose base is below them.
+    for _ in 0..3 {
+        let row = world.fresh();
+        world.nodes[2].dir.log.push(row);
+    }
+    let mut document = (*world.document).clone();
+    let mut record = document.lineage[0].clone();
+    record.epoch = Epoch(2);
+    record.base = Seqno(common as u64);
+    record.formation = Some(Formation(2));
+    document.lineage.push(record);
+    document.last_epoch = Epoch(2);
+    document.last_formation = Formation(2);
+    world.document = Rc::new(document);
+    for node in 0..2 {
+        world.nodes[node].agent.durable.standing.entered = Some(Epoch(2));
+        world.process_mut(node).expect("a server").group =
+            if mutation == Mutation::OneGroupName { Some(1) } else { Some(2) };
+    }
+    go(&mut world, 5_000);
+    world
+}
+
+#[test]
+fn a_node_of_an_abandoned_branch_does_not_join() {
+    let run = |mutation| {
+        let mut world = abandoned(mutation);
+        world.power_on(2);
+        world.run_until(world.now + 30_000);
+        (world.violation.is_some(), world.process(2).is_some())
+    };
+    assert_eq!(run(Mutation::None), (false, false));
+    assert!(run(Mutation::JoinOffLineage).0, "the deliberate fault is found");
+}
+
+/// Galera itself refuses whoever comes from another formation, even around the gate (R13).
+#[test]
+fn a_start_around_the_gate_from_another_formation_finds_nobody() {
+    let run = |mutation| {
+        let mut world = abandoned(mutation);
+        world.nodes[2].powered = true;
+        world.nodes[2].dir.view_file = ViewText::Absent;
+        world.start_server(2, false, true, None);
+        world.run_until(world.now + 30_000);
+        world.violation.is_some()
+    };
+    assert!(!run(Mutation::None));
+    assert!(run(Mutation::OneGroupName), "the deliberate fault is found");
+}
