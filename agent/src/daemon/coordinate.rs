@@ -6,7 +6,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use relight_core::evidence::survey::Survey;
-use relight_core::ids::{Epoch, HistoryId, NodeId, Term};
+use relight_core::ids::{AcceptorId, Epoch, HistoryId, NodeId, Term};
+use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::document::Document;
 use relight_core::recovery::judge::Verdict;
 use tokio::task::JoinSet;
@@ -18,6 +19,7 @@ use super::failure::chain;
 use super::member::Member;
 use super::picture::MemberPicture;
 use crate::api::messages::Question;
+use crate::api::peer_service::now_unix_ms;
 use crate::api::peers::FREEZE_MAX;
 use crate::ledger::ChangeError;
 
@@ -76,7 +78,22 @@ pub async fn obey(
         }
         Verdict::Healthy | Verdict::Degraded { .. } | Verdict::Wait { .. } | Verdict::Hold(_) => {}
     }
+    end_pause(member, picture).await;
     tend_roster(member, picture).await;
+}
+
+/// A pause ends by itself. By the coordinator's clock: ending early or late harms nothing.
+async fn end_pause(member: &Arc<Member>, picture: &Arc<MemberPicture>) {
+    let over = |document: &Document| {
+        document.pause.as_ref().is_some_and(|pause| pause.until_unix_ms <= now_unix_ms())
+    };
+    if over(&picture.document) {
+        change(member, "the pause is over", |document| {
+            let pause = document.pause.clone().filter(|_| !over(document));
+            Ok::<_, std::convert::Infallible>(document.with_pause(pause))
+        })
+        .await;
+    }
 }
 
 /// The history that a member of the component names; of the decided epoch when one is given.
@@ -162,6 +179,38 @@ fn gather(member: &Arc<Member>, epoch: Epoch, term: Term, nodes: Vec<NodeId>) {
             member.wake.notify_one();
         }
     });
+}
+
+/// Asks for a new vote when this node's acceptor is not the one that the roster names: its record
+/// was lost, and another was begun under a fresh id (R19). The change needs a majority without it.
+pub async fn ask_for_vote(member: &Arc<Member>, picture: &Arc<MemberPicture>) {
+    let document = &picture.document;
+    let Some(listed) = document.roster.members.get(&member.me) else { return };
+    if document.roster.electorate.outgoing.is_some() {
+        return;
+    }
+    let fresh = match member.voter.id() {
+        Some(id) if id == listed.acceptor => return,
+        Some(id) => id,
+        None if !member.voter.is_lost() => return,
+        None => {
+            let Ok(uuid) = crate::api::found::fresh_uuid() else { return };
+            let record = BallotRecord::fresh(AcceptorId(uuid), document.cluster);
+            let (voter, store) = (member.voter.clone(), member.store.clone());
+            let renewed = tokio::task::spawn_blocking(move || voter.renew(&store, record)).await;
+            match renewed {
+                Ok(Ok(())) => AcceptorId(uuid),
+                Ok(Err(error)) => {
+                    debug!(why = chain(&error), "the acceptor's record was not renewed");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    };
+    let me = member.me;
+    let text = "this node votes again, under a new acceptor: its record was lost";
+    change(member, text, |document| document.readmit(me, fresh)).await;
 }
 
 /// Gives votes to members that answer, one at a time, and settles changes of voters.

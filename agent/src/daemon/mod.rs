@@ -179,7 +179,8 @@ async fn serve_programs(host: &Arc<Host>) -> Result<(), DaemonError> {
         bound.map_err(|source| MemberError::Listen { address, source })
     };
     let (http, check) = (bind(listen.http).await?, bind(listen.agent_check).await?);
-    let dropped: crate::http::DroppedGossip = Arc::new(Vec::new);
+    let source = host.clone();
+    let dropped: crate::http::DroppedGossip = Arc::new(move || source.dropped_gossip());
     let pictures = host.picture.subscribe();
     let limits = crate::http::Limits::default();
     tokio::spawn(crate::http::serve_http(http, pictures.clone(), dropped, limits));

@@ -142,6 +142,7 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     publish(member, &picture, &look);
     carry_out::keep_records(member, thread, &picture, &look).await;
     if picture.quorum {
+        coordinate::ask_for_vote(member, &picture).await;
         steer(member, thread, &picture).await;
         carry_out::follow(member, thread, &picture, plan, &look);
     }

@@ -89,7 +89,14 @@ impl Voter {
     /// The store's.
     pub fn renew(&self, store: &Store, record: BallotRecord<Document>) -> Result<(), StoreError> {
         let record = OnDisk(record);
-        let file = store.renew(NAME, &record)?;
+        let file = match store.record::<OnDisk>(NAME) {
+            Ok(Loaded::Missing(vacancy)) => vacancy.create(&record)?,
+            // Readable after all: what it promised binds, so nothing is put in its place.
+            Ok(Loaded::Present(_, file)) => {
+                return Err(StoreError::NotDamaged { path: file.path() });
+            }
+            Err(_) => store.renew(NAME, &record)?,
+        };
         *self.lock() = Slot::Ready { acceptor: Box::new(Acceptor::resume(record.0)), file };
         Ok(())
     }
@@ -137,6 +144,12 @@ impl Voter {
             Slot::Ready { acceptor, .. } => Some(acceptor.record().id),
             Slot::Lost { .. } | Slot::Silent { .. } => None,
         }
+    }
+
+    /// Whether its record is lost for good, so that only a fresh one can vote (R19).
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(&*self.lock(), Slot::Lost { .. })
     }
 
     /// Why it does not vote, when it does not.

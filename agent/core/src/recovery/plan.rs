@@ -258,7 +258,9 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
 fn synced(document: &Document, own: &NodeObservation) -> NodePlan {
     let closed = own.galera.as_ref().is_some_and(|galera| galera.read_only == Some(true));
     let ours = document.roster.members.get(&own.node).is_some_and(|member| member.config_is_ours);
-    if closed && ours && document.decision.is_none() {
+    // A node that froze has promised that its position stays (R2).
+    let frozen = own.frozen > document.last_epoch;
+    if closed && ours && !frozen && document.decision.is_none() {
         return NodePlan { actions: vec![Action::AcceptWrites], because: Because::Opened };
     }
     NodePlan::nothing(Because::AllIsWell)

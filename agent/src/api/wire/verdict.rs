@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use relight_core::evidence::observation::ServerState;
 use relight_core::ids::NodeId;
 use relight_core::ledger::document::Step;
+use relight_core::position::StoredPosition;
 use relight_core::recovery::form::Formation;
 use relight_core::recovery::hold::Hold;
 use relight_core::recovery::judge::{Scenario, Verdict};
@@ -115,8 +116,24 @@ fn judged(seen: Seen<'_>) -> v1::Verdict {
         Verdict::Decide { epoch, formation } => {
             at_work(format!("epoch {epoch} is decided now: {}", formation_words(seen, formation)))
         }
+        // Not a hold that a person could end: the evidence unit is at work, and says so when it
+        // fails.
+        Verdict::Hold(Hold::PositionUnusable { nodes }) if being_recovered(seen, nodes) => say(
+            VerdictState::Recovering,
+            Reason::Gathering,
+            format!("the position of {} is being recovered", seen.list(nodes)),
+        ),
         Verdict::Hold(hold) => holding(seen, hold),
     }
+}
+
+/// Whether every one of these has a server that is off and a position that nobody knows yet.
+fn being_recovered(seen: Seen<'_>, nodes: &BTreeSet<NodeId>) -> bool {
+    nodes.iter().all(|node| {
+        seen.member.survey.observations.get(node).is_some_and(|report| {
+            report.server.is_off() && report.position == StoredPosition::Unknown
+        })
+    })
 }
 
 /// `reform: db-a and db-b start together at H:42`.
