@@ -1,11 +1,77 @@
-# The commands of this repository. `make deb` writes relight_*_amd64.deb to debian/ of the target
-# folder; RELIGHT_PROFILE=dev builds the same package faster, for the lab.
+# The commands of this repository.
+#
+#   make test      all checks and tests, and the stories of TEST_STORIES: what a change has to pass
+#   make test-all  the same with every story of the lab; its log is test-all.log in the target folder
+#   make deb       writes relight_*_amd64.deb to debian/ of the target folder
+#   make stories STORIES="a b"   only these stories (tests/scenarios/main.rs lists them)
+#   make clean-lab ends the labs that were kept and removes the lab's images
+#
+# RELIGHT_PROFILE=dev builds the package faster, for the lab.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
 
 RELIGHT_PROFILE ?= release
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: deb
+# README.md tells what these are about. They take minutes; all stories together take longer.
+TEST_STORIES := lab_switches_links_and_disks plain_galera_power_loss
+# Empty means all of them.
+STORIES ?= $(TEST_STORIES)
+
+# What a long step does, and when it began.
+say = @printf '\n== %s  %s\n' "$$(date +%T)" $(1)
+
+.PHONY: help tools lint deb unit doc check stories test test-all clean-lab
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+tools:
+	$(call say,"tools: installing what is missing")
+	tests/install.sh
+
+lint:
+	$(call say,"lint: format, clippy and what may come into the tree")
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check bans licenses sources
 
 deb:
-	packaging/tools.sh
+	packaging/tools.sh cargo-deb
 	cargo build --profile $(RELIGHT_PROFILE) -p relight -p agentctl
 	cargo deb -p relight --no-build --profile $(RELIGHT_PROFILE)
+
+unit:
+	$(call say,"unit: every test that needs no lab; one that passes only now and then has failed")
+	cargo nextest run --workspace
+
+doc:
+	$(call say,"doc: the pages of relight-core and relight-proto")
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p relight-core -p relight-proto
+
+# The package comes before the tests, because some of them look into it.
+check: tools lint
+	$(call say,"deb: the package as the lab installs it")
+	$(MAKE) --no-print-directory deb RELIGHT_PROFILE=dev
+	$(MAKE) --no-print-directory unit doc
+
+# `--workspace` builds with the features that `unit` has built with.
+stories:
+	$(call say,"stories on the lab: $(or $(STORIES),all)")
+	cargo test --workspace --test scenarios -- $(STORIES)
+
+test: check
+	$(MAKE) --no-print-directory stories
+	$(call say,"make test has passed")
+
+test-all:
+	mkdir -p $(TARGET)
+	{ $(MAKE) --no-print-directory check && $(MAKE) --no-print-directory stories STORIES=; } 2>&1 \
+		| tee $(TARGET)/test-all.log
+	$(call say,"make test-all has passed; its log is $(TARGET)/test-all.log")
+
+clean-lab:
+	tests/clean-lab.sh

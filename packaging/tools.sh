@@ -1,9 +1,41 @@
 #!/bin/sh
-# Installs what `make deb` needs and this machine lacks, in the version that is known to work.
+# Installs the cargo tools that are named and missing, in the versions that are known to work.
+#
+#   packaging/tools.sh [cargo-deb] [cargo-nextest] [cargo-deny]      (no name: cargo-deb)
 set -eu
 
-version=3.8.0
+[ $# -gt 0 ] || set -- cargo-deb
 
-if ! cargo deb --version 2>/dev/null | grep -qx "cargo-deb $version"; then
-    cargo install cargo-deb --locked --version "$version"
-fi
+missing=
+for tool in "$@"; do
+    case $tool in
+    cargo-deb) version=3.8.0 ;;
+    cargo-nextest) version=0.9.143 ;;
+    cargo-deny) version=0.20.2 ;;
+    *)
+        echo "error: no version of $tool is known here" >&2
+        exit 2
+        ;;
+    esac
+    # Such as `cargo-nextest 0.9.143 (60fa45f63 2026-08-04)`.
+    found=$(cargo "${tool#cargo-}" --version 2>/dev/null | head -n 1 || true)
+    case " $found " in
+    *" $version "*) ;;
+    *) missing="$missing $tool@$version" ;;
+    esac
+    # cargo-deb asks this one which libraries the package depends on.
+    if [ "$tool" = cargo-deb ] && ! command -v dpkg-shlibdeps >/dev/null 2>&1; then
+        "$(dirname "$0")/debian.sh" dpkg-dev
+    fi
+done
+[ -n "$missing" ] || exit 0
+
+# They are used a few times each: quick to build counts more than quick to run.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false
+export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false
+build=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools
+echo "building$missing (some minutes, once)"
+# One folder and one command for all: what they have in common is built once.
+# shellcheck disable=SC2086 # one word for each tool
+cargo install --quiet --locked --force --target-dir "$build" $missing
+rm -rf "$build"

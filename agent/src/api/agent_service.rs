@@ -141,7 +141,10 @@ impl Agent for AgentService {
                     return;
                 }
             }
-            while follow {
+            if !follow {
+                return;
+            }
+            loop {
                 match new.recv().await {
                     Ok(event) => {
                         if lines.send(Ok(wire::event(&event))).await.is_err() {

@@ -41,7 +41,7 @@ const CALL_MAX: Duration = Duration::from_secs(20);
 /// Ports that have to be reachable from the cluster, and are listened at for the pre-flight where
 /// nobody does yet.
 const OWN_PORTS: [u16; 4] = [7381, 4567, 4568, 4444];
-/// Free space that a member needs at the least, in bytes: the log of the server alone takes as much.
+/// Free space that a member needs at the least, in bytes: the server's log alone takes as much.
 const FREE_MIN: u64 = 256 << 20;
 
 /// Who this node wants to be.

@@ -15,7 +15,7 @@ use crate::codec::{Record, RecordKind};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
     /// One message to the acceptor of this node.
-    Ledger(Request<Document>),
+    Ledger(Box<Request<Document>>),
     /// What does this node see of its own server?
     Observe,
     /// Freeze for an epoch, prove the server off, and report (R2). An order: carries the term.
@@ -49,7 +49,7 @@ pub enum ServerVerb {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// The acceptor's.
-    Ledger(Reply<Document>),
+    Ledger(Box<Reply<Document>>),
     /// The acceptor may not speak now.
     Silent,
     /// What this node sees.

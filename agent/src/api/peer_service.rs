@@ -80,8 +80,8 @@ impl PeerService {
         match question {
             Question::Ledger(request) => {
                 let voter = self.member.voter.clone();
-                let spoken = tokio::task::spawn_blocking(move || voter.answer(request)).await;
-                spoken.ok().flatten().map_or(Answer::Silent, Answer::Ledger)
+                let spoken = tokio::task::spawn_blocking(move || voter.answer(*request)).await;
+                spoken.ok().flatten().map_or(Answer::Silent, |it| Answer::Ledger(Box::new(it)))
             }
             Question::Observe => {
                 let document = self.member.ledger.cached();

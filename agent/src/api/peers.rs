@@ -152,10 +152,11 @@ impl Peers {
             }
             Err(_) => return Err(AskError::Silence { address, within }),
         };
-        match decode(&reply.payload).map_err(codec)? {
-            Answer::Refused(why) => Err(AskError::Refused { address, why }),
-            answer => Ok(answer),
+        let answer = decode(&reply.payload).map_err(codec)?;
+        if let Answer::Refused(why) = answer {
+            return Err(AskError::Refused { address, why });
         }
+        Ok(answer)
     }
 
     /// One message to another node's acceptor.
@@ -167,10 +168,8 @@ impl Peers {
         node: NodeId,
         request: Request<Document>,
     ) -> Result<Reply<Document>, AskError> {
-        match self.ask(node, &Question::Ledger(request), ASK_MAX).await? {
-            Answer::Ledger(reply) => Ok(reply),
-            other => Err(self.odd(node, &other)),
-        }
+        let answer = self.ask(node, &Question::Ledger(Box::new(request)), ASK_MAX).await?;
+        if let Answer::Ledger(reply) = answer { Ok(*reply) } else { Err(self.odd(node, &answer)) }
     }
 
     /// What another node sees of its server.
@@ -199,10 +198,15 @@ impl Peers {
         question: &Question,
         within: Duration,
     ) -> Result<NodeObservation, AskError> {
-        match self.ask(node, question, within).await? {
-            // A node speaks for itself only.
+        let answer = self.ask(node, question, within).await?;
+        // A node speaks for itself only.
+        match answer {
             Answer::Observed(observation) if observation.node == node => Ok(*observation),
-            other => Err(self.odd(node, &other)),
+            Answer::Observed(_)
+            | Answer::Ledger(_)
+            | Answer::Silent
+            | Answer::Done
+            | Answer::Refused(_) => Err(self.odd(node, &answer)),
         }
     }
 

@@ -21,7 +21,8 @@ fn any_event() -> impl Strategy<Value = Event> {
     let index = 0..64_usize;
     prop_oneof![
         2 => (0..3_usize, 0..8_u64).prop_map(|(node, wish)| Event::Begin { node, wish }),
-        12 => (index.clone(), any::<bool>()).prop_map(|(index, keep)| Event::Request { index, keep }),
+        12 => (index.clone(), any::<bool>())
+            .prop_map(|(index, keep)| Event::Request { index, keep }),
         12 => (index, any::<bool>()).prop_map(|(index, keep)| Event::Reply { index, keep }),
         1 => (0..3_usize).prop_map(|node| Event::Restart { node }),
     ]
