@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight::{self, Status};
-use relight_tests::lab::{Client, Lab, Node, Observer, Outcome, WriteLog, wait_until};
+use relight_tests::lab::{Client, Lab, Observer, Outcome, WriteLog, wait_until};
 
 use crate::runner::Stage;
 
@@ -59,11 +59,6 @@ impl<'a> Scene<'a> {
         scene.epoch = Status::of(first)?.epoch().context("the status names no epoch")?;
         scene.history = history(observed(&scene)?, lab)?;
         Ok(scene)
-    }
-
-    /// Names of all nodes.
-    pub fn names(&self) -> Vec<&'a str> {
-        self.lab.nodes().iter().map(Node::name).collect()
     }
 
     /// The writing client.
