@@ -2,6 +2,7 @@
 #
 #   make test      all checks and tests, and the stories of TEST_STORIES: what a change has to pass
 #   make test-all  the same with every story of the lab; its log is test-all.log in the target folder
+#   make demo      shows a power loss of three nodes and the recovery; KEEP=1 leaves them up
 #   make deb       writes relight_*_amd64.deb to debian/ of the target folder
 #   make stories STORIES="a b"   only these stories (tests/scenarios/main.rs lists them)
 #   make clean-lab ends the labs that were kept and removes the lab's images
@@ -17,14 +18,15 @@ RELIGHT_PROFILE ?= release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # README.md tells what these are about. They take minutes; all stories together take longer.
-TEST_STORIES := lab_switches_links_and_disks plain_galera_power_loss
+TEST_STORIES := lab_switches_links_and_disks plain_galera_power_loss power_loss clean_shutdown \
+	killed_server one_missing
 # Empty means all of them.
 STORIES ?= $(TEST_STORIES)
 
 # What a long step does, and when it began.
 say = @printf '\n== %s  %s\n' "$$(date +%T)" $(1)
 
-.PHONY: help tools lint deb unit doc check stories test test-all clean-lab
+.PHONY: help tools lint deb unit doc check stories test test-all demo clean-lab
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -75,3 +77,10 @@ test-all:
 
 clean-lab:
 	tests/clean-lab.sh
+
+# Three nodes on this machine lose their power, and the cluster comes back. Needs root (namespaces).
+# `make demo KEEP=1` leaves the nodes up afterwards and tells how to look around.
+demo:
+	tests/install.sh
+	$(MAKE) --no-print-directory deb RELIGHT_PROFILE=dev
+	cargo run -q -p relight-tests --bin relight-lab -- demo $(if $(KEEP),--keep)

@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use relight_tests::lab::{Image, Lab, LabOptions, Release, plain};
 
+mod demo;
+
 #[derive(Parser)]
 #[command(
     about = "Real MariaDB nodes on this machine, with their power switch",
@@ -26,6 +28,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Found a Relight cluster, cut the power of all nodes and watch it come back
+    Demo {
+        /// Leave the nodes running afterwards
+        #[arg(long)]
+        keep: bool,
+    },
     /// Make a lab and boot its nodes
     Up {
         /// Number of nodes, 1 to 7
@@ -106,6 +114,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let lab = || Lab::find(arguments.lab);
     match arguments.verb {
+        Verb::Demo { keep } => demo::run(keep)?,
         Verb::Up { nodes, release, deb, galera, keep } => {
             let mut lab = Lab::start(&LabOptions { nodes, release })?;
             if let Some(deb) = deb {

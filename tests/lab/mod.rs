@@ -40,6 +40,7 @@ mod observer;
 pub mod plain;
 mod process;
 mod record;
+pub mod relight;
 mod signal;
 mod timeline;
 mod verify;

@@ -12,8 +12,11 @@ use std::process::ExitCode;
 use runner::Story;
 
 mod lab_itself;
+mod one_node;
 mod plain_galera;
+mod power_loss;
 mod runner;
+mod scene;
 
 const STORIES: &[Story] = &[
     Story {
@@ -35,6 +38,62 @@ const STORIES: &[Story] = &[
         name: "plain_galera_power_loss",
         about: "three plain Galera nodes lose power at once and return: the measure for Relight",
         run: plain_galera::power_loss,
+    },
+    Story {
+        name: "power_loss",
+        about: "three nodes lose power under load, all return at once",
+        run: power_loss::at_once,
+    },
+    Story {
+        name: "power_loss_staggered",
+        about: "three nodes lose power and return in other orders, up to 60 s apart",
+        run: power_loss::staggered,
+    },
+    Story {
+        name: "power_loss_again",
+        about: "the power fails again at ten moments of the recovery",
+        run: power_loss::again,
+    },
+    Story {
+        name: "typed_by_hand",
+        about: "servers are started and bootstrapped by hand on every node after a power loss",
+        run: power_loss::typed_by_hand,
+    },
+    Story {
+        name: "one_missing",
+        about: "one of three does not return: the others hold and name it, until it does",
+        run: power_loss::one_missing,
+    },
+    Story {
+        name: "clean_shutdown",
+        about: "three nodes are shut down one after another, and all return",
+        run: power_loss::clean_shutdown,
+    },
+    Story {
+        name: "clean_shutdown_orders",
+        about: "three nodes are shut down one after another, in all six orders",
+        run: power_loss::clean_shutdown_orders,
+    },
+    Story {
+        name: "clean_shutdown_together",
+        about: "three nodes are shut down at the same moment",
+        run: power_loss::clean_shutdown_together,
+    },
+    Story { name: "killed_server", about: "one mariadbd is killed", run: one_node::killed_server },
+    Story {
+        name: "killed_servers_two",
+        about: "two of three mariadbd are killed",
+        run: one_node::killed_servers_two,
+    },
+    Story {
+        name: "killed_servers_all",
+        about: "all three mariadbd are killed while the agents live",
+        run: one_node::killed_servers_all,
+    },
+    Story {
+        name: "agent_restarts",
+        about: "agents are restarted, killed and upgraded under load, and no query fails",
+        run: one_node::agent_restarts,
     },
 ];
 

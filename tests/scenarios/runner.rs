@@ -3,14 +3,15 @@
 //! One at a time: a story measures seconds, and two of them on a small machine would measure each
 //! other. Understands as much of the usual test arguments as `cargo test` and `cargo nextest` use.
 
+use std::cell::{OnceCell, RefCell};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use relight_tests::lab::{Lab, LabOptions, Release, Timeline};
+use anyhow::{Context, Result, anyhow, ensure};
+use relight_tests::lab::{Lab, LabOptions, Release, Timeline, relight};
 
 /// Overrides what the nodes run.
 const RELEASE_VARIABLE: &str = "RELIGHT_LAB_RELEASE";
@@ -29,23 +30,25 @@ pub struct Story {
 pub struct Stage {
     folder: PathBuf,
     release: Release,
-    lab: Option<Lab>,
+    lab: OnceCell<Lab>,
     began: Instant,
-    notes: Vec<String>,
+    notes: RefCell<Vec<String>>,
 }
 
 impl Stage {
     /// The lab of this story, booted. The stage holds it, so that its logs can be saved when the
-    /// story fails.
-    pub fn lab(&mut self, nodes: u8) -> Result<&Lab> {
-        self.lab = None;
-        let options = LabOptions { nodes, release: self.release };
-        Ok(self.lab.insert(Lab::start(&options)?))
+    /// story fails. A story has one.
+    pub fn lab(&self, nodes: u8) -> Result<&Lab> {
+        ensure!(self.lab.get().is_none(), "the story has a lab already");
+        let lab = Lab::start(&LabOptions { nodes, release: self.release })?;
+        Ok(self.lab.get_or_init(|| lab))
     }
 
     /// Writes down a measurement; it is printed under the story.
-    pub fn note(&mut self, note: impl Into<String>) {
-        self.notes.push(note.into());
+    pub fn note(&self, note: impl Into<String>) {
+        let note = note.into();
+        eprintln!("  - {note}");
+        self.notes.borrow_mut().push(note);
     }
 
     /// Keeps what the observer saw, in seconds from the story's begin.
@@ -102,8 +105,9 @@ fn tell(story: &Story) -> Told {
     let outcome = prepare(story.name).and_then(|mut stage| {
         let outcome = catch_unwind(AssertUnwindSafe(|| (story.run)(&mut stage)))
             .unwrap_or_else(|panic| Err(anyhow!("panicked: {}", panic_words(panic.as_ref()))));
-        notes = std::mem::take(&mut stage.notes);
+        notes = stage.notes.take();
         if let Some(lab) = stage.lab.take() {
+            relight::save_words(&lab, &stage.folder);
             lab.save_logs(&stage.folder)?;
         }
         outcome
@@ -126,7 +130,13 @@ fn prepare(name: &str) -> Result<Stage> {
         Ok(release) => release.parse()?,
         Err(_) => Release::default(),
     };
-    Ok(Stage { folder, release, lab: None, began: Instant::now(), notes: Vec::new() })
+    Ok(Stage {
+        folder,
+        release,
+        lab: OnceCell::new(),
+        began: Instant::now(),
+        notes: RefCell::default(),
+    })
 }
 
 /// `scenarios` in the target folder, wherever that lies: this program was built into

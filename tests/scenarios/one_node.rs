@@ -1,0 +1,81 @@
+//! Servers and agents that end while the machines stay on.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use relight_tests::lab::{Node, relight};
+
+use crate::runner::Stage;
+use crate::scene::{LIMIT, Scene, failed_writes};
+
+/// Story 3: the server of one node is killed.
+pub fn killed_server(stage: &mut Stage) -> Result<()> {
+    // The others form a smaller component at once: no recovery of the cluster, no new epoch.
+    killed(stage, &["db-b"], 0)
+}
+
+/// Story 3: two at the same moment. The third is left without its quorum.
+pub fn killed_servers_two(stage: &mut Stage) -> Result<()> {
+    killed(stage, &["db-a", "db-c"], 1)
+}
+
+/// Story 3: all three at the same moment; the agents live.
+pub fn killed_servers_all(stage: &mut Stage) -> Result<()> {
+    killed(stage, &["db-a", "db-b", "db-c"], 1)
+}
+
+fn killed(stage: &mut Stage, names: &[&str], epochs: u64) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    let nodes: Vec<&Node> = names.iter().map(|name| scene.lab.node(name)).collect::<Result<_>>()?;
+    let killed = Instant::now();
+    on_each(&nodes, |node| node.kill_unit("mariadb"))?;
+    scene.recovered(killed, &format!("kill -9 of mariadbd on {}", names.join(" ")))?;
+    scene.close(0..=epochs)
+}
+
+/// Story 4: the agents end in every way while rows are written, and not one query fails.
+pub fn agent_restarts(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    let nodes: Vec<&Node> = scene.lab.nodes().iter().collect();
+    let moment = Instant::now();
+    type Act = fn(&Node) -> Result<()>;
+    let acts: [(&str, Act); 4] = [
+        ("systemctl restart relightd", |node| node.sh("systemctl restart relightd").map(drop)),
+        ("kill -9 of relightd", |node| node.kill_unit("relightd")),
+        ("the package installed again", |node| node.install_deb(&relight::deb()?)),
+        ("relightd stopped and started", |node| {
+            node.sh("systemctl stop relightd")?;
+            node.sh("systemctl start relightd").map(drop)
+        }),
+    ];
+    for (what, act) in acts {
+        let began = Instant::now();
+        for node in &nodes {
+            act(node)?;
+        }
+        scene.client()?.wait_for_rows(100, LIMIT)?;
+        relight::wait_healthy(scene.lab.nodes(), LIMIT)?;
+        // All at once is worse than one after another: no agent is left who knows.
+        on_each(&nodes, act)?;
+        scene.client()?.wait_for_rows(100, LIMIT)?;
+        relight::wait_healthy(scene.lab.nodes(), LIMIT)?;
+        let took = began.elapsed();
+        scene.stage().note(format!("{what}: healthy again, {:.1} s", took.as_secs_f64()));
+        let (failed, words) = failed_writes(&scene.client()?.log(), moment);
+        ensure!(failed == 0, "{failed} queries failed during {what}{words}");
+    }
+    // Long enough for an agent that restarts a server for no reason to do it.
+    thread::sleep(Duration::from_secs(5));
+    let log = scene.close_with_log(0..=0)?;
+    let (failed, words) = failed_writes(&log, moment);
+    ensure!(failed == 0, "{failed} queries failed{words}");
+    Ok(())
+}
+
+fn on_each(nodes: &[&Node], act: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
+    thread::scope(|scope| {
+        let ends: Vec<_> = nodes.iter().map(|node| scope.spawn(|| act(node))).collect();
+        ends.into_iter().try_for_each(|end| end.join().expect("an act does not panic"))
+    })
+}

@@ -1,0 +1,224 @@
+//! Power losses of all three nodes: the reason why Relight exists.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use relight_tests::lab::relight::Status;
+use relight_tests::lab::{Lab, Node, Wait, wait_until};
+
+use crate::runner::Stage;
+use crate::scene::{LIMIT, Scene, seconds};
+
+/// From the boot of the second node until both hold and name the third.
+const HOLD_LIMIT: Duration = Duration::from_secs(10);
+/// How long it is watched that nothing starts while a node is missing.
+const STILLNESS: Duration = Duration::from_secs(15);
+
+/// Story 1: all three lose power while rows are written, and all return at once.
+pub fn at_once(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    let cut = scene.lab.power_cut_all()?;
+    ensure!(scene.lab.nodes().iter().all(|node| !node.is_on()), "a node survived its power cut");
+    let on = scene.lab.boot_all()?;
+    scene.recovered(on, "power on")?;
+    let gap = scene.client()?.log().longest_gap_after(cut);
+    let (_, gap) = gap.context("no row was written after the power loss")?;
+    scene.stage().note(format!("longest time without a write {}", seconds(gap)));
+    scene.close(1..=1)
+}
+
+/// Story 1 in other orders, up to 60 s apart. The time between two nodes is the story here.
+pub fn staggered(stage: &mut Stage) -> Result<()> {
+    const ORDERS: [([&str; 3], [u64; 2]); 4] = [
+        (["db-c", "db-b", "db-a"], [1, 1]),
+        (["db-b", "db-c", "db-a"], [5, 12]),
+        (["db-c", "db-a", "db-b"], [60, 0]),
+        (["db-a", "db-b", "db-c"], [0, 60]),
+    ];
+    let scene = Scene::open(stage)?;
+    for (order, pauses) in ORDERS {
+        let before = scene.epoch()?;
+        scene.lab.power_cut_all()?;
+        let mut on = Instant::now();
+        for (name, pause) in order.iter().zip(pauses.iter().chain(&[0])) {
+            on = scene.lab.boot(&[name])?;
+            thread::sleep(Duration::from_secs(*pause));
+        }
+        let since = format!("{} in turn, {} and {} s apart", order.join(" "), pauses[0], pauses[1]);
+        scene.recovered(on, &since)?;
+        let more = scene.epoch()? - before;
+        ensure!(more == 1, "{more} more epochs after {since}");
+        scene.client()?.wait_for_rows(50, LIMIT)?;
+    }
+    scene.close(4..=4)
+}
+
+/// Story 5: the power fails again while the cluster recovers, at ten moments of the recovery.
+pub fn again(stage: &mut Stage) -> Result<()> {
+    const MOMENTS: u32 = 10;
+    let scene = Scene::open(stage)?;
+    scene.lab.power_cut_all()?;
+    let on = scene.lab.boot_all()?;
+    let whole = scene.recovered(on, "power on")?;
+    for moment in 1..=MOMENTS {
+        let before = scene.epoch()?;
+        scene.client()?.wait_for_rows(30, LIMIT)?;
+        scene.lab.power_cut_all()?;
+        let again = Instant::now();
+        for node in scene.lab.nodes() {
+            node.power_on()?;
+        }
+        // The moment of the second cut is what this round is about.
+        let into = whole * moment / MOMENTS;
+        thread::sleep(into.saturating_sub(again.elapsed()));
+        scene.lab.power_cut_all()?;
+        let on = scene.lab.boot_all()?;
+        scene.recovered(on, &format!("a second power loss {} into a recovery", seconds(into)))?;
+        let more = scene.epoch()? - before;
+        ensure!((1..=2).contains(&more), "{more} more epochs after two power losses");
+    }
+    scene.close(u64::from(MOMENTS) + 1..=2 * u64::from(MOMENTS) + 1)
+}
+
+/// Story 6: what a person types first when the database is down, on every node.
+pub fn typed_by_hand(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    scene.lab.power_cut_all()?;
+    let on = scene.lab.boot_all()?;
+    thread::scope(|scope| {
+        for node in scene.lab.nodes() {
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    // Refused or not: what follows from it is what counts.
+                    let _ = node.exec_within(&["galera_new_cluster"], LIMIT);
+                    let _ = node.exec_within(&["systemctl", "start", "mariadb"], LIMIT);
+                }
+            });
+        }
+    });
+    scene.recovered(on, "power on")?;
+    scene.close(1..=1)
+}
+
+/// Story 7: one does not return; the others hold and name it. Then it returns.
+pub fn one_missing(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    scene.lab.power_cut_all()?;
+    scene.lab.boot(&["db-b"])?;
+    scene.lab.boot(&["db-a"])?;
+    let booted = Instant::now();
+    let present = [scene.lab.node("db-a")?, scene.lab.node("db-b")?];
+    wait_until("both hold and name db-c", HOLD_LIMIT, || {
+        let said: Vec<_> = present.iter().map(|node| Status::of(node)).collect();
+        let holds = |status: &Result<Status>| {
+            status.as_ref().is_ok_and(|it| it.state() == "holding" && it.missing() == ["db-c"])
+        };
+        Wait::of(said.iter().all(holds), || {
+            let words = said.iter().map(|status| match status {
+                Ok(status) => status.words(),
+                Err(error) => format!("{error:#}"),
+            });
+            words.collect::<Vec<_>>().join("; ")
+        })
+    })?;
+    scene.stage().note(format!("held {} after the second node's boot", seconds(booted.elapsed())));
+    scene.stage().note(Status::of(present[0])?.words());
+    present.iter().try_for_each(|node| explains(node))?;
+    nothing_runs(&present)?;
+    let on = scene.lab.boot(&["db-c"])?;
+    scene.recovered(on, "the third node's power on")?;
+    scene.close(1..=1)
+}
+
+/// `explain` shows what the present nodes reported, and that the third did not.
+fn explains(node: &Node) -> Result<()> {
+    let text = node.sh("agentctl explain -o json")?;
+    let explained: serde_json::Value = serde_json::from_str(&text).context("explain is no JSON")?;
+    let evidence = explained["evidence"].as_array().context("explain has no evidence")?;
+    for name in ["db-a", "db-b"] {
+        let known = evidence.iter().any(|it| {
+            it["node"] == name && it["position"].as_str().is_some_and(|p| p != "unknown")
+        });
+        ensure!(known, "{} does not explain what {name} reported: {text}", node.name());
+    }
+    ensure!(text.contains("db-c"), "{} does not explain who is missing: {text}", node.name());
+    Ok(())
+}
+
+fn nothing_runs(nodes: &[&Node]) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < STILLNESS {
+        for node in nodes {
+            let state = node.exec(&["systemctl", "is-active", "mariadb"])?;
+            let state = state.text().to_owned();
+            ensure!(
+                matches!(state.as_str(), "inactive" | "failed"),
+                "mariadb is {state} on {} while db-c is missing",
+                node.name()
+            );
+            ensure!(
+                !node.exec(&["pgrep", "--exact", "mariadbd"])?.success(),
+                "a mariadbd runs on {} while db-c is missing",
+                node.name()
+            );
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
+}
+
+/// Story 2: a clean shutdown of one node after another.
+pub fn clean_shutdown(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    shut_down_in_turn(&scene, &["db-b", "db-c", "db-a"])?;
+    scene.close(1..=1)
+}
+
+/// Story 2 in all orders.
+pub fn clean_shutdown_orders(stage: &mut Stage) -> Result<()> {
+    const ORDERS: [[&str; 3]; 6] = [
+        ["db-a", "db-b", "db-c"],
+        ["db-a", "db-c", "db-b"],
+        ["db-b", "db-a", "db-c"],
+        ["db-b", "db-c", "db-a"],
+        ["db-c", "db-a", "db-b"],
+        ["db-c", "db-b", "db-a"],
+    ];
+    let scene = Scene::open(stage)?;
+    for order in &ORDERS {
+        shut_down_in_turn(&scene, order)?;
+        scene.client()?.wait_for_rows(50, LIMIT)?;
+    }
+    scene.close(6..=6)
+}
+
+fn shut_down_in_turn(scene: &Scene<'_>, order: &[&str]) -> Result<()> {
+    let before = scene.epoch()?;
+    for name in order {
+        scene.lab.node(name)?.shutdown()?;
+    }
+    let on = scene.lab.boot_all()?;
+    let since = format!("power on after {} shut down in turn", order.join(" "));
+    scene.recovered(on, &since)?;
+    let more = scene.epoch()? - before;
+    ensure!(more == 1, "{more} more epochs after {since}");
+    Ok(())
+}
+
+/// Story 2, all at the same moment.
+pub fn clean_shutdown_together(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    shut_down_together(scene.lab)?;
+    let on = scene.lab.boot_all()?;
+    scene.recovered(on, "power on after a shutdown of all at once")?;
+    scene.close(1..=1)
+}
+
+fn shut_down_together(lab: &Lab) -> Result<()> {
+    thread::scope(|scope| {
+        let ends: Vec<_> =
+            lab.nodes().iter().map(|node| scope.spawn(move || node.shutdown())).collect();
+        ends.into_iter().try_for_each(|end| end.join().expect("a shutdown does not panic"))
+    })
+}
