@@ -239,7 +239,7 @@ impl Picture {
                 print!("\x1b[{}A\x1b[J", self.drawn);
             }
             // No wrapping: a broken line would make the picture higher than its lines.
-            print!("\x1b[?7l  {}\n", self.screen.paint("2", &head));
+            println!("\x1b[?7l  {}", self.screen.paint("2", &head));
             body.lines().for_each(|line| println!("    {line}"));
             print!("\x1b[?7h");
             let _ = std::io::stdout().flush();
