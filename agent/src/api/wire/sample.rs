@@ -14,7 +14,7 @@ use relight_core::evidence::survey::Survey;
 use relight_core::ids::{
     AcceptorId, ClusterId, Epoch, Formation, HistoryId, Incarnation, NodeId, Seqno, Term, Uuid,
 };
-use relight_core::ledger::document::{Decision, Document, Step, WriteTag};
+use relight_core::ledger::document::{Decision, Document, Frozen, Step, WriteTag};
 use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::{Member, Role, Roster};
 use relight_core::ledger::settings::Settings;
@@ -156,7 +156,10 @@ pub(crate) fn decided(mut document: Document, step: Step) -> Document {
         history: Some(HISTORY),
         base: Seqno(1042),
         formation: document.epoch().unwrap().formation,
-        evidence: BTreeMap::new(),
+        evidence: BTreeMap::from([(
+            node(2),
+            Frozen { position: at(1042, Quality::Recovered), left: false },
+        )]),
         step,
         term: Term(12),
     });
