@@ -124,26 +124,37 @@ pub fn one_missing(stage: &mut Stage) -> Result<()> {
     })?;
     scene.stage().note(format!("held {} after the second node's boot", seconds(booted.elapsed())));
     scene.stage().note(Status::of(present[0])?.words());
-    present.iter().try_for_each(|node| explains(node))?;
+    for node in present {
+        explains(node, HOLD_LIMIT.saturating_sub(booted.elapsed()))?;
+    }
+    scene.stage().note(format!("explained after {}", seconds(booted.elapsed())));
     nothing_runs(&present)?;
     let on = scene.lab.boot(&["db-c"])?;
     scene.recovered(on, "the third node's power on")?;
     scene.close(1..=1)
 }
 
-/// `explain` shows what the present nodes reported, and that the third did not.
-fn explains(node: &Node) -> Result<()> {
-    let text = node.sh("agentctl explain -o json")?;
-    let explained: serde_json::Value = serde_json::from_str(&text).context("explain is no JSON")?;
-    let evidence = explained["evidence"].as_array().context("explain has no evidence")?;
-    for name in ["db-a", "db-b"] {
-        let known = evidence.iter().any(|it| {
-            it["node"] == name && it["position"].as_str().is_some_and(|p| p != "unknown")
+/// `explain` shows the positions that the present nodes reported, and that the third did not.
+fn explains(node: &Node, limit: Duration) -> Result<()> {
+    let what = format!("{} explains who reported what", node.name());
+    wait_until(&what, limit, || {
+        let explained = node.sh("agentctl explain -o json").and_then(|text| {
+            serde_json::from_str::<serde_json::Value>(&text).context("explain is no JSON")
         });
-        ensure!(known, "{} does not explain what {name} reported: {text}", node.name());
-    }
-    ensure!(text.contains("db-c"), "{} does not explain who is missing: {text}", node.name());
-    Ok(())
+        let explained = match explained {
+            Ok(explained) => explained,
+            Err(error) => return Wait::Not(format!("{error:#}")),
+        };
+        let evidence = explained["evidence"].as_array();
+        let position = |name: &str| {
+            let mut evidence = evidence.into_iter().flatten();
+            evidence.find(|it| it["node"] == name).and_then(|it| it["position"].as_str())
+        };
+        let seen = ["db-a", "db-b", "db-c"].map(position);
+        let known = |position: &Option<&str>| position.is_some_and(|it| it != "unknown");
+        let right = known(&seen[0]) && known(&seen[1]) && seen[2] == Some("unknown");
+        Wait::of(right, || format!("{seen:?}"))
+    })
 }
 
 fn nothing_runs(nodes: &[&Node]) -> Result<()> {
