@@ -14,9 +14,9 @@ const COME_BACK: Duration = Duration::from_secs(60);
 
 /// All three are adopted: from then on it is story 1.
 pub fn all(stage: &mut Stage) -> Result<()> {
-    let lab = adopt(stage, 3)?;
+    let (lab, client) = adopt(stage, 3)?;
     relight::wait_healthy(lab.nodes(), LIMIT)?;
-    let scene = Scene::on(stage, lab)?;
+    let scene = Scene::on(stage, lab, client)?;
     scene.lab.power_cut_all()?;
     let on = scene.lab.boot_all()?;
     scene.recovered(on, "power on")?;
@@ -35,7 +35,7 @@ pub fn one(stage: &mut Stage) -> Result<()> {
 
 /// Makes a plain cluster and adopts some of its nodes under load: no query may fail, and no server
 /// may be restarted.
-fn adopt(stage: &Stage, count: usize) -> Result<&Lab> {
+fn adopt(stage: &Stage, count: usize) -> Result<(&Lab, Client)> {
     let lab = stage.lab(3)?;
     plain::found(lab, relight::CLUSTER)?;
     relight::install(lab)?;
@@ -49,10 +49,10 @@ fn adopt(stage: &Stage, count: usize) -> Result<&Lab> {
     others.iter().take(count - 1).try_for_each(|node| relight::join(node, &token))?;
     client.wait_for_rows(50, LIMIT)?;
     stage.note(format!("{count} adopted in {}", seconds(began.elapsed())));
-    let (failed, words) = failed_writes(&client.stop(), began);
+    let (failed, words) = failed_writes(&client.log(), began);
     ensure!(failed == 0, "{failed} queries failed during the adoption{words}");
     ensure!(started == servers(lab)?, "a server was restarted by its adoption");
-    Ok(lab)
+    Ok((lab, client))
 }
 
 /// When each server was started, by its own machine.
@@ -65,7 +65,7 @@ fn servers(lab: &Lab) -> Result<Vec<String>> {
 /// brings itself back, or the adopted nodes hold for a reason and a person opens their gates: then
 /// it is plain Galera again. Nothing is lost and nothing forks either way.
 fn in_part(stage: &mut Stage, count: usize) -> Result<()> {
-    let lab = adopt(stage, count)?;
+    let (lab, client) = adopt(stage, count)?;
     let (adopted, _) = lab.nodes().split_at(count);
     for node in adopted {
         let status = Status::of(node)?;
@@ -73,7 +73,6 @@ fn in_part(stage: &mut Stage, count: usize) -> Result<()> {
         ensure!(status.reason() == Some("unmanaged-member"), "{}", status.words());
     }
     let observer = Observer::start(lab.nodes())?;
-    let client = Client::start(lab.nodes())?;
     client.wait_for_rows(100, LIMIT)?;
     lab.power_cut_all()?;
     let on = lab.boot_all()?;

@@ -38,12 +38,12 @@ impl<'a> Scene<'a> {
         let began = Instant::now();
         relight::found(lab)?;
         stage.note(format!("founded and joined in {}", seconds(began.elapsed())));
-        Self::on(stage, lab)
+        Self::on(stage, lab, Client::start(lab.nodes())?)
     }
 
-    /// As [`Scene::open`], for a cluster that the story has made in its own way.
-    pub fn on(stage: &'a Stage, lab: &'a Lab) -> Result<Self> {
-        let client = Client::start(lab.nodes())?;
+    /// As [`Scene::open`], for a cluster that the story has made in its own way, with the client
+    /// that writes to it. (A second client would write the rows of the first again.)
+    pub fn on(stage: &'a Stage, lab: &'a Lab, client: Client) -> Result<Self> {
         let observer = Observer::start(lab.nodes())?;
         client.wait_for_rows(ROWS, LIMIT)?;
         let mut scene = Self {
