@@ -64,8 +64,7 @@ pub fn old_datadir(stage: &mut Stage) -> Result<()> {
 
 fn damaged(stage: &Stage, names: &[&str], damage: fn(&Node) -> Result<()>) -> Result<()> {
     let scene = Scene::open(stage)?;
-    let nodes: Vec<&Node> =
-        names.iter().map(|name| scene.lab.node(name)).collect::<Result<_>>()?;
+    let nodes: Vec<&Node> = names.iter().map(|name| scene.lab.node(name)).collect::<Result<_>>()?;
     scene.lab.power_cut_all()?;
     for node in &nodes {
         copy(node, DATADIR, KEPT)?;
