@@ -11,6 +11,8 @@ use std::process::ExitCode;
 
 use runner::Story;
 
+mod adopted;
+mod damaged_files;
 mod lab_itself;
 mod one_node;
 mod plain_galera;
@@ -94,6 +96,46 @@ const STORIES: &[Story] = &[
         name: "agent_restarts",
         about: "agents are restarted, killed and upgraded under load, and no query fails",
         run: one_node::agent_restarts,
+    },
+    Story {
+        name: "adopted_all",
+        about: "a running cluster of three is adopted without a restart, then loses its power",
+        run: adopted::all,
+    },
+    Story {
+        name: "adopted_two",
+        about: "two of three running nodes are adopted, then all lose their power",
+        run: adopted::two,
+    },
+    Story {
+        name: "adopted_one",
+        about: "one of three running nodes is adopted, then all lose their power",
+        run: adopted::one,
+    },
+    Story {
+        name: "damaged_view_missing",
+        about: "one node comes back from a power loss without its view file",
+        run: damaged_files::view_missing,
+    },
+    Story {
+        name: "damaged_view_empty",
+        about: "two nodes come back with view files that were cut to nothing",
+        run: damaged_files::view_empty,
+    },
+    Story {
+        name: "damaged_grastate_zeros",
+        about: "one node comes back with zeros and the claim that it may bootstrap",
+        run: damaged_files::grastate_zeros,
+    },
+    Story {
+        name: "damaged_empty_datadir",
+        about: "one node comes back with an empty data directory",
+        run: damaged_files::empty_datadir,
+    },
+    Story {
+        name: "damaged_old_datadir",
+        about: "one node comes back with an old data directory",
+        run: damaged_files::old_datadir,
     },
 ];
 

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use relight_tests::lab::{Node, relight};
 
 use crate::runner::Stage;
-use crate::scene::{LIMIT, Scene, failed_writes};
+use crate::scene::{LIMIT, Scene, failed_writes, on_each};
 
 /// Story 3: the server of one node is killed.
 pub fn killed_server(stage: &mut Stage) -> Result<()> {
@@ -71,11 +71,4 @@ pub fn agent_restarts(stage: &mut Stage) -> Result<()> {
     let (failed, words) = failed_writes(&log, moment);
     ensure!(failed == 0, "{failed} queries failed{words}");
     Ok(())
-}
-
-fn on_each(nodes: &[&Node], act: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
-    thread::scope(|scope| {
-        let ends: Vec<_> = nodes.iter().map(|node| scope.spawn(|| act(node))).collect();
-        ends.into_iter().try_for_each(|end| end.join().expect("an act does not panic"))
-    })
 }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight::Status;
-use relight_tests::lab::{Lab, Node, Wait, wait_until};
+use relight_tests::lab::{Node, Wait, wait_until};
+use serde_json::Value;
 
 use crate::runner::Stage;
-use crate::scene::{LIMIT, Scene, seconds};
+use crate::scene::{LIMIT, Scene, on_each, seconds};
 
 /// From the boot of the second node until both hold and name the third.
 const HOLD_LIMIT: Duration = Duration::from_secs(10);
@@ -124,26 +125,40 @@ pub fn one_missing(stage: &mut Stage) -> Result<()> {
     })?;
     scene.stage().note(format!("held {} after the second node's boot", seconds(booted.elapsed())));
     scene.stage().note(Status::of(present[0])?.words());
-    present.iter().try_for_each(|node| explains(node))?;
+    for node in present {
+        explains(node, HOLD_LIMIT.saturating_sub(booted.elapsed()))?;
+    }
+    scene.stage().note(format!("explained after {}", seconds(booted.elapsed())));
     nothing_runs(&present)?;
     let on = scene.lab.boot(&["db-c"])?;
     scene.recovered(on, "the third node's power on")?;
     scene.close(1..=1)
 }
 
-/// `explain` shows what the present nodes reported, and that the third did not.
-fn explains(node: &Node) -> Result<()> {
-    let text = node.sh("agentctl explain -o json")?;
-    let explained: serde_json::Value = serde_json::from_str(&text).context("explain is no JSON")?;
-    let evidence = explained["evidence"].as_array().context("explain has no evidence")?;
-    for name in ["db-a", "db-b"] {
-        let known = evidence.iter().any(|it| {
-            it["node"] == name && it["position"].as_str().is_some_and(|p| p != "unknown")
-        });
-        ensure!(known, "{} does not explain what {name} reported: {text}", node.name());
-    }
-    ensure!(text.contains("db-c"), "{} does not explain who is missing: {text}", node.name());
-    Ok(())
+/// `explain` shows the positions that the present nodes reported, and that the third did not.
+fn explains(node: &Node, limit: Duration) -> Result<()> {
+    let what = format!("{} explains who reported what", node.name());
+    wait_until(&what, limit, || {
+        let explained = node
+            .sh("agentctl explain -o json")
+            .and_then(|text| serde_json::from_str::<Value>(&text).context("explain is no JSON"));
+        let explained = match explained {
+            Ok(explained) => explained,
+            Err(error) => return Wait::Not(format!("{error:#}")),
+        };
+        let evidence = explained.get("evidence").and_then(Value::as_array);
+        let word = |of: &'_ Value, key| of.get(key).and_then(Value::as_str).map(str::to_owned);
+        let position = |name: &str| {
+            let mut evidence = evidence.into_iter().flatten();
+            let of = evidence.find(|it| word(it, "node").as_deref() == Some(name))?;
+            word(of, "position")
+        };
+        let seen = ["db-a", "db-b", "db-c"].map(position);
+        let known = |it: &Option<String>| it.as_ref().is_some_and(|it| it != "unknown");
+        let [a, b, c] = &seen;
+        let right = known(a) && known(b) && c.is_some() && !known(c);
+        Wait::of(right, || format!("{seen:?}"))
+    })
 }
 
 fn nothing_runs(nodes: &[&Node]) -> Result<()> {
@@ -209,16 +224,8 @@ fn shut_down_in_turn(scene: &Scene<'_>, order: &[&str]) -> Result<()> {
 /// Story 2, all at the same moment.
 pub fn clean_shutdown_together(stage: &mut Stage) -> Result<()> {
     let scene = Scene::open(stage)?;
-    shut_down_together(scene.lab)?;
+    on_each(&scene.lab.nodes().iter().collect::<Vec<_>>(), Node::shutdown)?;
     let on = scene.lab.boot_all()?;
     scene.recovered(on, "power on after a shutdown of all at once")?;
     scene.close(1..=1)
-}
-
-fn shut_down_together(lab: &Lab) -> Result<()> {
-    thread::scope(|scope| {
-        let ends: Vec<_> =
-            lab.nodes().iter().map(|node| scope.spawn(move || node.shutdown())).collect();
-        ends.into_iter().try_for_each(|end| end.join().expect("a shutdown does not panic"))
-    })
 }

@@ -79,6 +79,11 @@ pub fn main(stories: &[Story]) -> ExitCode {
         list(&chosen, arguments.terse);
         return ExitCode::SUCCESS;
     }
+    if let Some(name) = arguments.names.iter().find(|name| !arguments.finds(name, stories)) {
+        // A misspelt name that runs nothing would look like success.
+        eprintln!("error: there is no story `{name}`; `--list` shows them");
+        return ExitCode::FAILURE;
+    }
     let obstacle = Lab::obstacle();
     let mut told = Vec::new();
     for story in chosen {
@@ -216,10 +221,15 @@ impl Arguments {
     }
 
     fn wants(&self, story: &str) -> bool {
-        let asked = self
-            .names
-            .iter()
-            .any(|name| if self.exact { name == story } else { story.contains(name.as_str()) });
+        let asked = self.names.iter().any(|name| self.names_it(name, story));
         !self.ignored_only && (self.names.is_empty() || asked)
+    }
+
+    fn finds(&self, name: &str, stories: &[Story]) -> bool {
+        stories.iter().any(|story| self.names_it(name, story.name))
+    }
+
+    fn names_it(&self, name: &str, story: &str) -> bool {
+        if self.exact { name == story } else { story.contains(name) }
     }
 }

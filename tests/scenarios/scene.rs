@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use relight_tests::lab::relight::{self, Status};
-use relight_tests::lab::{Client, Lab, Observer, Outcome, WriteLog, wait_until};
+use relight_tests::lab::{Client, Lab, Node, Observer, Outcome, Seen, Wait, WriteLog, wait_until};
 
 use crate::runner::Stage;
 
@@ -38,12 +39,12 @@ impl<'a> Scene<'a> {
         let began = Instant::now();
         relight::found(lab)?;
         stage.note(format!("founded and joined in {}", seconds(began.elapsed())));
-        Self::on(stage, lab)
+        Self::on(stage, lab, Client::start(lab.nodes())?)
     }
 
-    /// As [`Scene::open`], for a cluster that the story has made in its own way.
-    pub fn on(stage: &'a Stage, lab: &'a Lab) -> Result<Self> {
-        let client = Client::start(lab.nodes())?;
+    /// As [`Scene::open`], for a cluster that the story has made in its own way, with the client
+    /// that writes to it. (A second client would write the rows of the first again.)
+    pub fn on(stage: &'a Stage, lab: &'a Lab, client: Client) -> Result<Self> {
         let observer = Observer::start(lab.nodes())?;
         client.wait_for_rows(ROWS, LIMIT)?;
         let mut scene = Self {
@@ -146,7 +147,6 @@ fn observed<'s>(scene: &'s Scene<'_>) -> Result<&'s Observer> {
 
 /// The one history that all nodes are on, as the servers say it.
 fn history(observer: &Observer, lab: &Lab) -> Result<String> {
-    use relight_tests::lab::{Seen, Wait};
     wait_until("all nodes name one history", LIMIT, || {
         let said = lab.nodes().iter().map(|node| match observer.latest(node.name())?.seen {
             Seen::View(view) if view.is_synced() => Some(view.history),
@@ -177,6 +177,16 @@ pub fn failed_writes(log: &WriteLog, moment: Instant) -> (usize, String) {
         let _ = write!(text, "; {line}");
     }
     (failed.len(), text)
+}
+
+/// Does the same to several nodes at the same moment; gives the first failure.
+pub fn on_each(nodes: &[&Node], act: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = nodes.iter().map(|node| scope.spawn(|| act(node))).collect();
+        let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        ends.into_iter()
+            .try_for_each(|end| end.unwrap_or_else(|_| Err(anyhow!("a thread panicked"))))
+    })
 }
 
 /// As notes print it.

@@ -1,0 +1,100 @@
+//! Story 8: a Galera cluster that ran before Relight came is adopted, and then the power fails.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use relight_tests::lab::relight::{self, Status};
+use relight_tests::lab::{Client, Lab, Observer, plain};
+
+use crate::runner::Stage;
+use crate::scene::{LIMIT, Scene, failed_writes, seconds};
+
+/// How long the servers get to come back by Galera's own means before it counts as a hold.
+const COME_BACK: Duration = Duration::from_secs(60);
+
+/// All three are adopted: from then on it is story 1.
+pub fn all(stage: &mut Stage) -> Result<()> {
+    let (lab, client) = adopt(stage, 3)?;
+    relight::wait_healthy(lab.nodes(), LIMIT)?;
+    let scene = Scene::on(stage, lab, client)?;
+    scene.lab.power_cut_all()?;
+    let on = scene.lab.boot_all()?;
+    scene.recovered(on, "power on")?;
+    scene.close(1..=1)
+}
+
+/// Two of three are adopted.
+pub fn two(stage: &mut Stage) -> Result<()> {
+    in_part(stage, 2)
+}
+
+/// One of three is adopted.
+pub fn one(stage: &mut Stage) -> Result<()> {
+    in_part(stage, 1)
+}
+
+/// Makes a plain cluster and adopts some of its nodes under load: no query may fail, and no server
+/// may be restarted.
+fn adopt(stage: &Stage, count: usize) -> Result<(&Lab, Client)> {
+    let lab = stage.lab(3)?;
+    plain::found(lab, relight::CLUSTER)?;
+    relight::install(lab)?;
+    let client = Client::start(lab.nodes())?;
+    client.wait_for_rows(50, LIMIT)?;
+    let started = servers(lab)?;
+    let began = Instant::now();
+    let (first, others) = lab.nodes().split_first().context("a lab without nodes")?;
+    relight::init(first)?;
+    let token = relight::token(first)?;
+    others.iter().take(count - 1).try_for_each(|node| relight::join(node, &token))?;
+    client.wait_for_rows(50, LIMIT)?;
+    stage.note(format!("{count} adopted in {}", seconds(began.elapsed())));
+    let (failed, words) = failed_writes(&client.log(), began);
+    ensure!(failed == 0, "{failed} queries failed during the adoption{words}");
+    ensure!(started == servers(lab)?, "a server was restarted by its adoption");
+    Ok((lab, client))
+}
+
+/// When each server was started, by its own machine.
+fn servers(lab: &Lab) -> Result<Vec<String>> {
+    let ask = "systemctl show -P MainPID -P ExecMainStartTimestampMonotonic mariadb";
+    lab.nodes().iter().map(|node| node.sh(ask)).collect()
+}
+
+/// With members that Relight does not know it watches and holds. After a power loss either Galera
+/// brings itself back, or the adopted nodes hold for a reason and a person opens their gates: then
+/// it is plain Galera again. Nothing is lost and nothing forks either way.
+fn in_part(stage: &mut Stage, count: usize) -> Result<()> {
+    let (lab, client) = adopt(stage, count)?;
+    let (adopted, _) = lab.nodes().split_at(count);
+    for node in adopted {
+        let status = Status::of(node)?;
+        stage.note(format!("{} while adopted in part: {}", node.name(), status.words()));
+        ensure!(status.reason() == Some("unmanaged-member"), "{}", status.words());
+    }
+    let observer = Observer::start(lab.nodes())?;
+    client.wait_for_rows(100, LIMIT)?;
+    lab.power_cut_all()?;
+    let on = lab.boot_all()?;
+    if observer.wait_all_synced(on, COME_BACK).is_err() {
+        for node in adopted {
+            let status = Status::of(node)?;
+            stage.note(format!("{} holds: {}", node.name(), status.words()));
+            ensure!(status.state() == "holding", "{} does not hold", node.name());
+            node.sh(&format!("agentctl gate open --confirm {}", relight::CLUSTER))?;
+            node.sh("systemctl start --no-block mariadb")?;
+        }
+    }
+    let synced = observer.wait_all_synced(on, LIMIT)?;
+    stage.note(format!("all synced {} after power on", seconds(synced)));
+    client.wait_for_rows(100, LIMIT)?;
+    let log = client.stop();
+    let verification = log.verify(lab.nodes())?;
+    let timeline = observer.stop();
+    stage.keep_timeline(&timeline)?;
+    stage.note(verification.to_string());
+    ensure!(verification.is_clean(), "rows are not what was promised: {verification}");
+    let doubles = timeline.double_primaries();
+    ensure!(doubles.is_empty(), "two primary components at once: {doubles:?}");
+    Ok(())
+}
