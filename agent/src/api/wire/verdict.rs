@@ -179,7 +179,8 @@ fn forming_words(seen: Seen<'_>, list: &str, synced: &BTreeSet<NodeId>) -> Strin
     let (epoch, lane) = (decision.epoch, decision.lane);
     match decision.step {
         Step::Decided => {
-            format!("epoch {epoch} is decided ({lane}); {list} forms the primary component")
+            let form = verb(&decision.holders, "forms", "form");
+            format!("epoch {epoch} is decided ({lane}); {list} {form} the primary component")
         }
         Step::Formed => {
             let wanted = seen.document().settings.open_size;
@@ -244,12 +245,13 @@ fn degraded(seen: Seen<'_>, absent: &BTreeSet<NodeId>) -> v1::Verdict {
         Absence::OffLineage | Absence::ServerDown | Absence::Joining => None,
     };
     let words: Vec<&str> = found.iter().map(|(_, _, words)| words.as_str()).collect();
-    let here = seen.list(&seen.synced());
-    let detail = format!(
-        "{here} serve{}; {}",
-        if seen.synced().len() == 1 { "s" } else { "" },
-        words.join(", ")
-    );
+    let here = seen.synced();
+    let serving = match here.len() {
+        0 => "nobody is synced".to_owned(),
+        1 => format!("{} serves", seen.list(&here)),
+        _ => format!("{} serve", seen.list(&here)),
+    };
+    let detail = format!("{serving}; {}", words.join(", "));
     v1::Verdict { missing, command, ..say(VerdictState::Degraded, worst.reason(), detail) }
 }
 
