@@ -151,3 +151,6 @@ impl Voter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
