@@ -30,7 +30,7 @@ pub struct UnitState {
     pub result: String,
     /// `MainPID`; 0 when there is none.
     pub main_pid: u32,
-    /// `ControlGroup`; empty when the unit has no processes.
+    /// `ControlGroup`; empty when no process is in it.
     pub control_group: String,
     /// `InvocationID` of the present or last run, in hexadecimal.
     pub invocation: String,
@@ -78,6 +78,16 @@ pub enum SystemdError {
 #[derive(Debug, Clone)]
 pub struct Systemd {
     connection: Connection,
+}
+
+/// The control group, unless the kernel says that nobody is in it: systemd may keep its name.
+fn populated(control_group: String) -> String {
+    let events = format!("/sys/fs/cgroup{control_group}/cgroup.events");
+    match std::fs::read_to_string(events) {
+        Ok(text) if text.lines().any(|line| line == "populated 0") => String::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Ok(_) | Err(_) => control_group,
+    }
 }
 
 impl Systemd {
@@ -130,7 +140,7 @@ impl Systemd {
             sub: generic.get_property("SubState").await?,
             result: service.get_property("Result").await.unwrap_or_default(),
             main_pid: service.get_property("MainPID").await.unwrap_or(0),
-            control_group: service.get_property("ControlGroup").await.unwrap_or_default(),
+            control_group: populated(service.get_property("ControlGroup").await?),
             invocation: id.iter().map(|byte| format!("{byte:02x}")).collect(),
         })
     }

@@ -53,6 +53,10 @@ pub fn ground(record: &EvidenceRecord) -> Ground {
     if record.recovery == RecoveryRun::NoDatabase {
         return Ground::NoDatabase;
     }
+    if record.recovery == RecoveryRun::TransferUnfinished {
+        // Half of a database of some cluster: nothing to found on, and none of its own.
+        return Ground::StoppedGalera { history: None };
+    }
     match record.grastate.known().map(parse_grastate) {
         Some(Grastate::Absent) => Ground::StoppedAlone,
         Some(Grastate::Saved(saved)) => Ground::StoppedGalera { history: saved.history },
@@ -74,7 +78,9 @@ pub fn user_databases(datadir: &Path) -> std::io::Result<Vec<String>> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let hidden = name.starts_with('.') || name.starts_with('#') || name == "lost+found";
-        if entry.file_type()?.is_dir() && !hidden && !OWN.contains(&name.as_str()) {
+        // A database may be a link to another disk; one that leads nowhere visible may be one too.
+        let is_directory = std::fs::metadata(entry.path()).map_or(true, |it| it.is_dir());
+        if is_directory && !hidden && !OWN.contains(&name.as_str()) {
             found.push(name);
         }
     }
@@ -134,3 +140,6 @@ fn candidates() -> nix::Result<Vec<IpAddr>> {
     let v4: Vec<IpAddr> = found.iter().filter(|ip| ip.is_ipv4()).copied().collect();
     Ok(if v4.is_empty() { found.into_iter().collect() } else { v4 })
 }
+
+#[cfg(test)]
+mod tests;

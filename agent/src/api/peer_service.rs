@@ -57,13 +57,7 @@ impl PeerService {
 
     /// The node that calls, if it is one of the roster.
     async fn caller<T>(&self, request: &Request<T>) -> Result<PeerIdentity, Status> {
-        let caller = request.extensions().get::<Caller>();
-        let Some(Caller { peer: Who::Known(identity), .. }) = caller else {
-            return Err(Status::unauthenticated("this call needs a certificate of a member"));
-        };
-        if identity.role != CertificateRole::Peer {
-            return Err(Status::permission_denied("this call needs the role `peer`"));
-        }
+        let identity = certified(request.extensions().get::<Caller>())?;
         let listed = |document: &Document| document.roster.members.contains_key(&identity.node);
         if listed(&self.member.ledger.cached()) {
             return Ok(identity.clone());
@@ -139,8 +133,7 @@ pub async fn control_server(member: &Arc<Member>, verb: ServerVerb) -> Result<()
 impl Peer for PeerService {
     async fn call(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
         let from = self.caller(&request).await?;
-        let question = decode(&request.get_ref().payload)
-            .map_err(|error| Status::invalid_argument(chain(&error)))?;
+        let question = question(&request.get_ref().payload)?;
         let answer = self.answer(question, from.node).await;
         let payload = encode(&answer).map_err(|error| Status::internal(chain(&error)))?;
         Ok(Response::new(Sealed { codec: u32::from(Answer::VERSION), payload }))
@@ -198,6 +191,21 @@ pub fn now_unix_ms() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Whom the caller's certificate names, if it may speak for a node at all.
+fn certified(caller: Option<&Caller>) -> Result<&PeerIdentity, Status> {
+    let Some(Caller { peer: Who::Known(identity), .. }) = caller else {
+        return Err(Status::unauthenticated("this call needs a certificate of a member"));
+    };
+    if identity.role != CertificateRole::Peer {
+        return Err(Status::permission_denied("this call needs the role `peer`"));
+    }
+    Ok(identity)
+}
+
+fn question(payload: &[u8]) -> Result<Question, Status> {
+    decode(payload).map_err(|error| Status::invalid_argument(chain(&error)))
+}
+
 fn profile(node: NodeId, listed: &RosterMember) -> LeafProfile {
     LeafProfile {
         node,
@@ -212,6 +220,7 @@ fn refused(what: impl Into<String>, hint: impl Into<String>) -> Failure {
 }
 
 /// What a joining node says, checked as if an enemy had written it.
+#[derive(Debug)]
 struct Applicant {
     node: NodeId,
     listed: RosterMember,
@@ -227,8 +236,9 @@ fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, F
         .map_err(|_| usage("the token's name has another length".to_owned()))?;
     let address: IpAddr =
         call.address.parse().map_err(|_| usage("the address cannot be read".to_owned()))?;
-    if remote.is_some_and(|remote| remote.ip().to_canonical() != address) {
-        let seen = remote.map(|remote| remote.ip().to_canonical().to_string()).unwrap_or_default();
+    let seen = remote.map(|remote| remote.ip().to_canonical());
+    if seen != Some(address) {
+        let seen = seen.map_or_else(|| "nowhere".to_owned(), |seen| seen.to_string());
         return Err(refused(
             format!("the node calls itself {address}, and its connection comes from {seen}"),
             "give the address that the other nodes see with --address",
@@ -241,14 +251,20 @@ fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, F
     let text = |error: relight_core::ids::IdError| usage(error.to_string());
     let role = match call.role.as_str() {
         "witness" => Role::Witness,
-        _ => Role::Data,
+        "data" => Role::Data,
+        _ => return Err(usage("the role is not known here".to_owned())),
     };
+    // A zone is a label like a name: it ends up in the ledger and in the server's configuration.
+    let zone = call.zone.as_deref().map(str::parse::<NodeName>).transpose().map_err(|error| {
+        Failure::new(Kind::Usage, "the node's zone cannot be used", "choose one with --zone")
+            .because(&error)
+    })?;
     Ok(Applicant {
         node: call.node_id.parse().map_err(text)?,
         listed: RosterMember {
             name,
             address,
-            zone: call.zone.clone(),
+            zone: zone.map(|zone| zone.to_string()),
             role,
             acceptor: call.acceptor_id.parse().map_err(text)?,
             config_is_ours: call.running_history.is_none(),
@@ -373,3 +389,6 @@ fn check_history(member: &Member, document: &Document, call: &JoinCall) -> Resul
         "take it out of that cluster first, or name its history with --give-up",
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use super::messages::{Answer, Question};
 use crate::codec::{CodecError, Record, decode, encode};
 use crate::identity::connector::{PeerTarget, peer_channel};
 use crate::identity::credentials::{CredentialsError, LiveCredentials};
+use crate::ledger::Carrier;
 
 /// How long dialling may take; a node that is off gives no answer at all.
 const DIAL_MAX: Duration = Duration::from_millis(800);
@@ -221,5 +222,16 @@ impl Peers {
             }
         };
         AskError::Refused { address, why: why.to_owned() }
+    }
+}
+
+#[tonic::async_trait]
+impl Carrier for Peers {
+    async fn carry(&self, node: NodeId, request: Request<Document>) -> Option<Reply<Document>> {
+        self.ask_voter(node, request).await.ok()
+    }
+
+    fn follow(&self, roster: &Roster) {
+        self.set_roster(roster);
     }
 }

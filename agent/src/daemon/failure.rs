@@ -95,3 +95,6 @@ fn texts(error: &(dyn Error + 'static)) -> Vec<String> {
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     texts(error).join(": ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,7 +68,7 @@ impl Patience {
     /// One more failed try.
     pub fn failed(&mut self) {
         let seconds = 1_u64 << self.failures.min(6);
-        self.failures += 1;
+        self.failures = self.failures.saturating_add(1);
         self.until = Some(Instant::now() + Duration::from_secs(seconds.min(60)));
     }
 
@@ -256,4 +256,28 @@ pub fn worth_telling(plan: &NodePlan) -> Option<(Level, String)> {
         Because::PermitSpent => "this node has used its start for this decision",
     };
     Some((Level::Info, text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_doubles_up_to_a_minute_and_starts_anew() {
+        let mut patience = Patience::default();
+        assert!(!patience.waits());
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+            let before = Instant::now();
+            patience.failed();
+            assert!(patience.waits());
+            let (least, wait) =
+                (Duration::from_secs(seconds), patience.until.map(|it| it - before));
+            // What the machine itself takes between the two clock readings is on top.
+            assert!(wait.is_some_and(|wait| wait >= least && wait < least * 2), "{wait:?}");
+        }
+        patience.reset();
+        assert!(!patience.waits());
+        patience.failed();
+        assert!(patience.until.is_some_and(|it| it <= Instant::now() + Duration::from_secs(1)));
+    }
 }

@@ -106,12 +106,16 @@ impl Keeper {
         self.lock().0.check(bootstraps).cloned()
     }
 
-    /// Lets a start through and uses the permit up.
+    /// Lets a start through and uses up the permit that it was checked for, by its serial: one
+    /// that took its place since may be for another group (R13).
     ///
     /// # Errors
     /// The rules', the disk's.
-    pub fn admit(&self, bootstraps: bool) -> Result<Permit, KeeperError> {
-        self.change(|standing| standing.admit(bootstraps))
+    pub fn admit(&self, bootstraps: bool, serial: u64) -> Result<Permit, KeeperError> {
+        self.change(|standing| match &standing.permit {
+            Some(permit) if permit.serial == serial => standing.admit(bootstraps),
+            Some(_) | None => Err(Refusal::NoPermit),
+        })
     }
 
     /// Records that clients are about to be let in (R14).

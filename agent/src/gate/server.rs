@@ -147,7 +147,7 @@ impl Gate {
             return refusal(&chain(&error), "free the disk under /var/lib/relight");
         }
         let bootstraps = !request.bootstrap.is_empty();
-        let answer = match self.keeper.admit(bootstraps) {
+        let answer = match self.keeper.admit(bootstraps, permit.serial) {
             Ok(permit) => {
                 info!(epoch = %permit.epoch, mode = %permit.mode, "the gate lets a start through");
                 admitted(&permit)
@@ -196,3 +196,6 @@ fn admitted(permit: &Permit) -> GateAnswer {
         next: "nothing".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,17 +8,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use relight_core::ids::{AcceptorId, Incarnation, NodeId};
-use relight_core::ledger::acceptor::{Reply, Request};
+use relight_core::ledger::acceptor::{Reply, Request, Said};
 use relight_core::ledger::ballot::{Ballot, Witnessed};
 use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::proposer::{CasOutcome, Change, Known, Proposer, Step};
 use relight_core::ledger::reader::{Reader, Reading};
+use relight_core::ledger::roster::Roster;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::voter::Voter;
-use crate::api::peers::Peers;
+
+/// The way to the acceptors of other nodes. The daemon's is [`crate::api::peers::Peers`].
+#[async_trait::async_trait]
+pub trait Carrier: Send + Sync + std::fmt::Debug {
+    /// Takes one message to the acceptor at `node`. No reply says nothing about what it did.
+    async fn carry(&self, node: NodeId, request: Request<Document>) -> Option<Reply<Document>>;
+
+    /// Follows the roster: where the nodes are.
+    fn follow(&self, roster: &Roster);
+}
 
 /// How long one attempt may take. A sync to a slow disk takes most of it.
 const ATTEMPT_MAX: Duration = Duration::from_secs(3);
@@ -39,6 +49,9 @@ pub enum LedgerError {
     /// The voters that answered hold nothing.
     #[error("the voters that answered hold no document")]
     Unfounded,
+    /// Other nodes were faster in every attempt.
+    #[error("other nodes changed the ledger at the same time, {ATTEMPTS} times")]
+    Contended,
 }
 
 /// Why a change was not made.
@@ -61,7 +74,7 @@ pub struct Ledger {
     me: NodeId,
     life: Incarnation,
     voter: Arc<Voter>,
-    peers: Arc<Peers>,
+    carrier: Arc<dyn Carrier>,
     known: Mutex<Knowledge>,
     newest: watch::Sender<Arc<Document>>,
 }
@@ -79,7 +92,7 @@ impl Ledger {
     pub fn new(
         (me, life): (NodeId, Incarnation),
         voter: Arc<Voter>,
-        peers: Arc<Peers>,
+        carrier: Arc<dyn Carrier>,
         document: Document,
     ) -> Self {
         let known = Known {
@@ -91,7 +104,7 @@ impl Ledger {
         let highest = Ballot::FOUNDING;
         let known = Mutex::new(Knowledge { known, highest, writes: 0 });
         let newest = watch::Sender::new(Arc::new(document));
-        Self { me, life, voter, peers, known, newest }
+        Self { me, life, voter, carrier, known, newest }
     }
 
     /// The newest document that this node has seen chosen; it may be old.
@@ -124,7 +137,12 @@ impl Ledger {
             knowledge.known.electorate = known.electorate.clone();
         }
         knowledge.known.chosen = knowledge.known.chosen.max(known.chosen);
-        knowledge.known.witnessed = known.witnessed.clone();
+        // Attempts overlap, and the one that ends last may have begun first (R19).
+        for acceptor in known.electorate.everybody() {
+            if let Some(counter) = known.witnessed.of(acceptor) {
+                let _ = knowledge.known.witnessed.admit(acceptor, counter);
+            }
+        }
     }
 
     fn publish(&self, document: &Document) {
@@ -135,13 +153,14 @@ impl Ledger {
             }
             newer
         });
-        self.peers.set_roster(&document.roster);
+        if document.version >= self.cached().version {
+            self.carrier.follow(&document.roster);
+        }
     }
 
     /// Which node keeps each acceptor record, as far as the newest known roster tells.
     fn keepers(&self) -> BTreeMap<AcceptorId, NodeId> {
-        let members = &self.cached().roster.members;
-        members.iter().map(|(node, member)| (member.acceptor, *node)).collect()
+        keepers(&self.cached().roster).collect()
     }
 
     /// The document that a quorum holds now: a linearizable read.
@@ -206,11 +225,14 @@ impl Ledger {
         change: impl Fn(&Document) -> Result<Option<Document>, E> + Send + Sync,
     ) -> Result<Arc<Document>, ChangeError<E>> {
         let mut above = None;
-        let mut last = LedgerError::NoQuorum { answered: 0, voters: 0 };
+        let mut last = LedgerError::Contended;
         for attempt in 0..ATTEMPTS {
             match self.attempt(above, &change).await? {
                 Attempt::Done(document) => return Ok(document),
-                Attempt::Again(ballot) => above = above.max(ballot),
+                Attempt::Again(ballot) => {
+                    above = above.max(ballot);
+                    last = LedgerError::Contended;
+                }
                 Attempt::NoQuorum { answered } => last = self.no_quorum(answered),
                 Attempt::Unfounded => return Err(ChangeError::Unreachable(LedgerError::Unfounded)),
             }
@@ -235,10 +257,13 @@ impl Ledger {
         talk.send(proposer.start());
         while let Some(reply) = talk.next().await {
             let mut step = proposer.on_reply(reply);
-            if let Step::Decide { current, .. } = &step {
-                let wanted = match change(current).map_err(ChangeError::Refused)? {
-                    Some(next) => Change::Replace(self.stamp(current, next)),
-                    None => Change::Keep,
+            if let Step::Decide { current, chosen } = &step {
+                let wanted = match change(current) {
+                    Ok(Some(next)) => Change::Replace(self.stamp(current, next)),
+                    Ok(None) => Change::Keep,
+                    Err(error) if *chosen => return Err(ChangeError::Refused(error)),
+                    // What it was judged on may still vanish: settled first, then judged again.
+                    Err(_) => Change::Keep,
                 };
                 step = match proposer.propose(wanted) {
                     Ok(step) => step,
@@ -325,10 +350,17 @@ enum Attempt {
     Unfounded,
 }
 
+/// Where the acceptors of a roster live.
+fn keepers(roster: &Roster) -> impl Iterator<Item = (AcceptorId, NodeId)> + '_ {
+    roster.members.iter().map(|(node, member)| (member.acceptor, *node))
+}
+
 /// Requests that are under way, and their replies as they come.
 struct Talk<'a> {
     ledger: &'a Ledger,
     keepers: BTreeMap<AcceptorId, NodeId>,
+    /// Requests to acceptors of which nobody has said yet where they live.
+    stranded: Vec<Request<Document>>,
     under_way: JoinSet<Option<Reply<Document>>>,
     deadline: Instant,
     answered: usize,
@@ -339,6 +371,7 @@ impl<'a> Talk<'a> {
         Self {
             ledger,
             keepers: ledger.keepers(),
+            stranded: Vec::new(),
             under_way: JoinSet::new(),
             deadline: Instant::now() + ATTEMPT_MAX,
             answered: 0,
@@ -355,9 +388,26 @@ impl<'a> Talk<'a> {
                     tokio::task::spawn_blocking(move || voter.answer(request)).await.ok().flatten()
                 });
             } else if let Some(node) = self.keepers.get(&request.to).copied() {
-                let peers = self.ledger.peers.clone();
-                self.under_way.spawn(async move { peers.ask_voter(node, request).await.ok() });
+                let carrier = self.ledger.carrier.clone();
+                self.under_way.spawn(async move { carrier.carry(node, request).await });
+            } else {
+                self.stranded.push(request);
             }
+        }
+    }
+
+    /// A node that missed changes of the roster learns from the first who did not, where the
+    /// others are. Only addresses follow from it, so it need not be chosen.
+    fn learn_keepers(&mut self, reply: &Reply<Document>) {
+        let (Said::Promised(Some(vote)) | Said::Holds { accepted: Some(vote), .. }) = &reply.said
+        else {
+            return;
+        };
+        if vote.value.version > self.ledger.cached().version {
+            self.ledger.carrier.follow(&vote.value.roster);
+            self.keepers.extend(keepers(&vote.value.roster));
+            let stranded = std::mem::take(&mut self.stranded);
+            self.send(stranded);
         }
     }
 
@@ -367,6 +417,7 @@ impl<'a> Talk<'a> {
             match timeout_at(self.deadline, self.under_way.join_next()).await {
                 Ok(Some(Ok(Some(reply)))) => {
                     self.answered += 1;
+                    self.learn_keepers(&reply);
                     return Some(reply);
                 }
                 Ok(Some(Ok(None) | Err(_))) => {}
@@ -375,3 +426,6 @@ impl<'a> Talk<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

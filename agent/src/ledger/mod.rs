@@ -4,5 +4,5 @@
 pub mod client;
 pub mod voter;
 
-pub use client::{ChangeError, Ledger, LedgerError};
+pub use client::{Carrier, ChangeError, Ledger, LedgerError};
 pub use voter::Voter;

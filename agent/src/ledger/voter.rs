@@ -164,3 +164,6 @@ impl Voter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,15 +123,7 @@ impl Evidence {
     /// Whether quorum rules are switched off.
     #[must_use]
     pub fn quorum_ignored(&self) -> Option<bool> {
-        let on = |key| match self.provider_option(key) {
-            Setting::Default => Some(false),
-            Setting::Set(value) => match value.to_ascii_lowercase().as_str() {
-                "0" | "no" | "false" | "off" => Some(false),
-                "1" | "yes" | "true" | "on" => Some(true),
-                _ => None,
-            },
-            Setting::Unknown => None,
-        };
+        let on = |key| self.provider_option(key).switched_on();
         Some(on("pc.ignore_sb")? || on("pc.ignore_quorum")?)
     }
 
@@ -153,6 +145,23 @@ pub enum Setting {
     Set(String),
     /// Not known.
     Unknown,
+}
+
+impl Setting {
+    /// Whether a switch that is off by default is on; nothing when it cannot be told. Galera
+    /// takes several words, and shows the one that it was given.
+    #[must_use]
+    pub fn switched_on(&self) -> Option<bool> {
+        match self {
+            Self::Default => Some(false),
+            Self::Set(value) => match value.to_ascii_lowercase().as_str() {
+                "0" | "no" | "false" | "off" => Some(false),
+                "1" | "yes" | "true" | "on" => Some(true),
+                _ => None,
+            },
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// One option of a `wsrep_provider_options` text.
@@ -180,14 +189,4 @@ fn read<T: Record>(directory: &Path, name: &str, trouble: &mut Vec<String>) -> O
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_option_is_found_among_others() {
-        let text = "gcache.size = 1G; pc.weight=2 ;socket.ssl=yes";
-        assert_eq!(setting(text, "pc.weight"), Setting::Set("2".into()));
-        assert_eq!(setting(text, "pc.ignore_sb"), Setting::Default);
-        assert_eq!(setting("", "pc.weight"), Setting::Default);
-    }
-}
+mod tests;

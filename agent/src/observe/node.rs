@@ -251,9 +251,8 @@ fn server_state(
             warnings.push("a server runs outside of its unit".to_owned());
             (ServerState::Running, true)
         }
-        "inactive" | "failed" if !unit.control_group.is_empty() && unit.main_pid != 0 => {
-            (ServerState::Unknown, false)
-        }
+        // A stop that gave up on the server leaves it in the group and the unit failed.
+        "inactive" | "failed" if !unit.control_group.is_empty() => (ServerState::Unknown, false),
         "failed" => (ServerState::Failed, false),
         "inactive" => (ServerState::Stopped, false),
         _ => (ServerState::Unknown, false),
@@ -347,6 +346,10 @@ fn votes(evidence: &Evidence, facts: Option<&ServerFacts>) -> (Option<u32>, Opti
         Setting::Default => Some(1),
         Setting::Unknown => None,
     };
-    let on = |key| matches!(setting(options, key), Setting::Set(value) if value == "true" || value == "1");
-    (weight, Some(on("pc.ignore_sb") || on("pc.ignore_quorum")))
+    let on = |key| setting(options, key).switched_on();
+    let ignored = on("pc.ignore_sb").zip(on("pc.ignore_quorum")).map(|(sb, quorum)| sb || quorum);
+    (weight, ignored)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@
 
 mod disk;
 mod error;
+#[cfg(test)]
+pub(crate) mod full_disk;
 mod record;
 mod replace;
 

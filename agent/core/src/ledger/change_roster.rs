@@ -26,6 +26,12 @@ pub enum RosterRefused {
         /// Whose it is.
         name: String,
     },
+    /// Another node has the identity or the acceptor: the disk of a member was copied.
+    #[error("the identity of this node is on the roster already, as `{name}`")]
+    IdentityTaken {
+        /// Whose it is.
+        name: String,
+    },
     /// The token does not open the door.
     #[error(transparent)]
     Token(#[from] TokenRefusal),
@@ -62,6 +68,9 @@ impl RosterRefused {
                 "choose another with --address, or take the old node out with \
                  `agentctl remove {name}` if it is gone for good"
             ),
+            Self::IdentityTaken { .. } => {
+                "join again: each try draws a new identity; is /var/lib/relight a copy?".to_owned()
+            }
             Self::Token(refusal) => refusal.hint().to_owned(),
             Self::NoSuchNode { .. } => "`agentctl status` lists the nodes".to_owned(),
             Self::Electorate(illegal) => illegal.hint().to_owned(),
@@ -86,10 +95,11 @@ pub struct PresentedToken {
 
 impl Document {
     /// Puts a node on the roster, without a vote, and spends one use of its token. A node that is
-    /// there already with the same identity, name and address gets the same answer again.
+    /// there already, exactly so, gets the same answer again; it needs the token for that too,
+    /// whose use it has spent the first time.
     ///
     /// # Errors
-    /// When the token, the name or the address does not fit.
+    /// When the token, the identity, the name or the address does not fit.
     pub fn admit(
         &self,
         node: NodeId,
@@ -97,18 +107,23 @@ impl Document {
         token: PresentedToken,
     ) -> Result<Self, RosterRefused> {
         let again = self.roster.members.get(&node).is_some_and(|present| {
-            present.name == member.name && present.address == member.address
+            present.name == member.name
+                && present.address == member.address
+                && present.acceptor == member.acceptor
         });
-        if again {
-            return Ok(self.clone());
-        }
         let record = self.tokens.get(&token.id);
-        judge(record, &token.secret_hash, token.now_unix_ms)?;
+        match judge(record, &token.secret_hash, token.now_unix_ms) {
+            Ok(()) | Err(TokenRefusal::Used) if again => return Ok(self.clone()),
+            judged => judged?,
+        }
         for (other, present) in &self.roster.members {
-            if present.name == member.name && *other != node {
+            if *other == node || present.acceptor == member.acceptor {
+                return Err(RosterRefused::IdentityTaken { name: present.name.to_string() });
+            }
+            if present.name == member.name {
                 return Err(RosterRefused::NameTaken { name: member.name.to_string() });
             }
-            if present.address == member.address && *other != node {
+            if present.address == member.address {
                 let name = present.name.to_string();
                 return Err(RosterRefused::AddressTaken { address: member.address, name });
             }
