@@ -15,6 +15,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 RELIGHT_PROFILE ?= release
+# A large package sooner is better for the lab than a small one later.
+DEB_OPTIONS := $(if $(filter release,$(RELIGHT_PROFILE)),,--fast)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # README.md tells what these are about. They take minutes; all stories together take longer.
@@ -23,7 +25,7 @@ TEST_STORIES := lab_switches_links_and_disks plain_galera_power_loss power_loss 
 # Empty means all of them.
 STORIES ?= $(TEST_STORIES)
 
-# What a long step does, and when it began.
+# What a long step does, and when it began. No comma: it would end the argument.
 say = @printf '\n== %s  %s\n' "$$(date +%T)" $(1)
 
 .PHONY: help tools lint deb unit doc check stories test test-all demo clean-lab
@@ -36,7 +38,7 @@ tools:
 	tests/install.sh
 
 lint:
-	$(call say,"lint: format, clippy and what may come into the tree")
+	$(call say,"lint: format - clippy - what may come into the tree")
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny --log-level error check bans licenses sources
@@ -44,10 +46,10 @@ lint:
 deb:
 	packaging/tools.sh cargo-deb
 	cargo build --profile $(RELIGHT_PROFILE) -p relight -p agentctl
-	cargo deb -p relight --no-build --profile $(RELIGHT_PROFILE)
+	cargo deb -p relight --no-build --profile $(RELIGHT_PROFILE) $(DEB_OPTIONS)
 
 unit:
-	$(call say,"unit: every test that needs no lab; one that passes only now and then has failed")
+	$(call say,"unit: every test that needs no lab")
 	cargo nextest run --workspace
 
 doc:
