@@ -22,6 +22,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # README.md tells what these are about. They take minutes; all stories together take longer.
 TEST_STORIES := lab_switches_links_and_disks plain_galera_power_loss power_loss clean_shutdown \
 	killed_server one_missing
+# For `unit`; test-all adds the tests that take minutes.
+UNIT_OPTIONS ?=
 # Empty means all of them.
 STORIES ?= $(TEST_STORIES)
 
@@ -50,7 +52,7 @@ deb:
 
 unit:
 	$(call say,"unit: every test that needs no lab")
-	cargo nextest run --workspace
+	cargo nextest run --workspace $(UNIT_OPTIONS)
 
 doc:
 	$(call say,"doc: the pages of relight-core and relight-proto")
@@ -73,8 +75,8 @@ test: check
 
 test-all:
 	mkdir -p $(TARGET)
-	{ $(MAKE) --no-print-directory check && $(MAKE) --no-print-directory stories STORIES=; } 2>&1 \
-		| tee $(TARGET)/test-all.log
+	{ $(MAKE) --no-print-directory check UNIT_OPTIONS="--run-ignored all" \
+		&& $(MAKE) --no-print-directory stories STORIES=; } 2>&1 | tee $(TARGET)/test-all.log
 	$(call say,"make test-all has passed; its log is $(TARGET)/test-all.log")
 
 clean-lab:
