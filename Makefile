@@ -67,7 +67,7 @@ check: tools lint
 # `--workspace` builds with the features that `unit` has built with.
 stories:
 	$(call say,"stories on the lab: $(or $(STORIES),all)")
-	cargo test --workspace --test scenarios -- $(if $(STORIES),--exact $(STORIES))
+	cargo test --workspace --test scenarios -- --exact $(STORIES)
 
 test: check
 	$(MAKE) --no-print-directory stories
