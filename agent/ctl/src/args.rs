@@ -297,7 +297,7 @@ pub enum ConfigVerb {
 /// `config get`.
 #[derive(Debug, Args)]
 pub struct ConfigGetArgs {
-    /// Such as `recovery.missing_member`
+    /// Such as `recovery.merge_grace`
     pub key: String,
     #[command(flatten)]
     pub reading: Reading,
@@ -306,7 +306,7 @@ pub struct ConfigGetArgs {
 /// `config set`.
 #[derive(Debug, Args)]
 pub struct ConfigSetArgs {
-    /// Such as `recovery.missing_member`
+    /// Such as `recovery.merge_grace`
     pub key: String,
     /// `agentctl config get KEY -o yaml` tells what is accepted
     pub value: String,
