@@ -23,10 +23,12 @@ use crate::store::{Store, StoreError};
 const GROUP: &str = "prod.f7";
 const SERIAL: u64 = 1;
 
+type Told = Arc<Mutex<Vec<(String, Option<Permit>)>>>;
+
 /// Which starts were told of, and what the gate's record said at that moment.
 #[derive(Debug, Default)]
 struct Runs {
-    told: Arc<Mutex<Vec<(String, Option<Permit>)>>>,
+    told: Told,
     keeper: Option<Arc<Keeper>>,
     /// What happens between the look at the permit and its use.
     meanwhile: Option<fn(&Keeper)>,
@@ -56,7 +58,7 @@ impl RunLog for Runs {
 struct Place {
     dir: TempDir,
     gate: Gate,
-    told: Arc<Mutex<Vec<(String, Option<Permit>)>>>,
+    told: Told,
     full: Arc<std::sync::atomic::AtomicBool>,
 }
 
