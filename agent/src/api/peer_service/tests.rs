@@ -235,7 +235,7 @@ fn peek() -> Question {
     let ballot = Ballot { counter: 3, proposer, life: Incarnation(1) };
     let basis = document.roster.electorate.clone();
     let ask = Ask::Accept { basis, value: document };
-    Question::Ledger(VoterRequest { to: AcceptorId::from_number(1), stamp, ballot, ask })
+    Question::Ledger(Box::new(VoterRequest { to: AcceptorId::from_number(1), stamp, ballot, ask }))
 }
 
 #[test]
