@@ -3,6 +3,7 @@
 //! A frozen server still accepts connections (facts/galera.md 1.9), so only an answer counts, and
 //! no answer in time is a state of its own.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,15 +80,22 @@ impl ServerProbe {
     /// One round of questions.
     pub async fn ask(&self) -> ServerAnswer {
         let mut slot = self.connection.lock().await;
-        let answer = match timeout(ANSWER_MAX, self.facts(&mut slot)).await {
-            Ok(Ok(facts)) => return ServerAnswer::Live(Box::new(facts)),
-            Ok(Err(error)) => classify(&error),
-            Err(_) => ServerAnswer::Silent,
-        };
-        // Whatever state the connection is in, the next round begins with a new one.
-        if let Some(connection) = slot.take() {
-            drop(connection);
+        let kept = slot.is_some();
+        match self.try_once(&mut slot).await {
+            // A kept connection says nothing about a server that was started again since.
+            Err(_) if kept => self.try_once(&mut slot).await.unwrap_or_else(|answer| answer),
+            Ok(answer) | Err(answer) => answer,
         }
+    }
+
+    /// One try; after a failure the next one begins with a new connection.
+    async fn try_once(&self, slot: &mut Option<Conn>) -> Result<ServerAnswer, ServerAnswer> {
+        let answer = match timeout(ANSWER_MAX, self.facts(slot)).await {
+            Ok(Ok(facts)) => return Ok(ServerAnswer::Live(Box::new(facts))),
+            Ok(Err(error)) => Err(classify(&error)),
+            Err(_) => Ok(ServerAnswer::Silent),
+        };
+        drop(slot.take());
         answer
     }
 
@@ -163,7 +171,14 @@ pub enum StatementError {
 fn classify(error: &mysql_async::Error) -> ServerAnswer {
     match error {
         mysql_async::Error::Server(server) => ServerAnswer::Refused { why: server.to_string() },
-        mysql_async::Error::Io(_) => ServerAnswer::Absent,
+        // Only these two prove that nobody listens. A full backlog, missing rights or too many
+        // open files are no answer (R2).
+        mysql_async::Error::Io(mysql_async::IoError::Io(io))
+            if matches!(io.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
+            ServerAnswer::Absent
+        }
+        mysql_async::Error::Io(_) => ServerAnswer::Silent,
         other @ (mysql_async::Error::Driver(_)
         | mysql_async::Error::Other(_)
         | mysql_async::Error::Url(_)) => ServerAnswer::Refused { why: other.to_string() },

@@ -23,7 +23,6 @@ use crate::store::{Store, StoreError};
 const GROUP: &str = "prod.f7";
 const SERIAL: u64 = 1;
 
-/// Which runs the gate told of, each with the permit that stood at that moment.
 type Told = Arc<Mutex<Vec<(String, Option<Permit>)>>>;
 
 /// Which starts were told of, and what the gate's record said at that moment.
