@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use relight_tests::lab::relight::{self, CLUSTER, Status};
-use relight_tests::lab::{Client, Lab, LabOptions, Node, Observer, WriteLog};
+use relight_tests::lab::{Client, Lab, LabOptions, Node, Observer, WriteLog, is_ending};
 
 /// Rows before the power is cut: some seconds of writing.
 const ROWS: usize = 500;
@@ -31,6 +31,7 @@ pub fn run(keep: bool) -> Result<()> {
         screen.step("boot three Debian 12 nodes", || Lab::start(&LabOptions::default()))?;
     let failed = play(&lab, &deb, screen).err();
     if failed.is_some() {
+        wait_for_the_end();
         // The nodes may be gone in a moment, and with them the reason.
         screen.quote(&ask(lab.nodes(), screen, "explain").unwrap_or_default());
     }
@@ -120,6 +121,13 @@ fn ask(nodes: &[Node], screen: Screen, verb: &str) -> Option<String> {
     })
 }
 
+/// After Ctrl-C whatever fails is the clearing away, which another thread does; it ends the program.
+fn wait_for_the_end() {
+    while is_ending() {
+        std::thread::park();
+    }
+}
+
 fn gap(log: &WriteLog, cut: Instant) -> Option<Duration> {
     log.longest_gap_after(cut).map(|(_, gap)| gap)
 }
@@ -191,6 +199,9 @@ impl Screen {
         let _ = std::io::stdout().flush();
         let began = Instant::now();
         let done = act();
+        if done.is_err() {
+            wait_for_the_end();
+        }
         let time = format!("{:>6.1} s", began.elapsed().as_secs_f64());
         match &done {
             Ok(_) => println!("{time}"),
