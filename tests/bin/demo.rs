@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use relight_tests::lab::relight::{self, CLUSTER, Status};
-use relight_tests::lab::{Client, Lab, LabOptions, Node, Observer, WriteLog};
+use relight_tests::lab::{Client, Lab, LabOptions, Node, Observer, WriteLog, is_ending};
 
 /// Rows before the power is cut: some seconds of writing.
 const ROWS: usize = 500;
@@ -16,8 +16,8 @@ const ROWS: usize = 500;
 const LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks at the recovery.
 const FRAME: Duration = Duration::from_millis(250);
-/// A status table is wider than the usual 80 columns; a narrower terminal would break its lines.
-const ASK: &str = "agentctl status";
+/// What nodes say is set in by this much.
+const MARGIN: &str = "    ";
 
 /// Runs the demo. With `keep` the nodes stay.
 ///
@@ -30,6 +30,11 @@ pub fn run(keep: bool) -> Result<()> {
     let mut lab =
         screen.step("boot three Debian 12 nodes", || Lab::start(&LabOptions::default()))?;
     let failed = play(&lab, &deb, screen).err();
+    if failed.is_some() {
+        wait_for_the_end();
+        // The nodes may be gone in a moment, and with them the reason.
+        screen.quote(&ask(lab.nodes(), screen, "explain").unwrap_or_default());
+    }
     if keep {
         lab.keep()?;
         screen.look_around(&lab);
@@ -48,7 +53,7 @@ fn play(lab: &Lab, deb: &std::path::Path, screen: Screen) -> Result<()> {
     screen.step(&format!("write {ROWS} rows through all three, and go on writing"), || {
         client.wait_for_rows(ROWS, LIMIT)
     })?;
-    screen.quote(&ask(lab.nodes()).unwrap_or_default());
+    screen.quote(&ask(lab.nodes(), screen, "status").unwrap_or_default());
 
     screen.loud("POWER CUT on db-a, db-b and db-c, all at the same moment");
     let cut = lab.power_cut_all()?;
@@ -88,7 +93,7 @@ fn watch(
     loop {
         let synced = observer.timeline().synced_together(&names, on);
         let write = client.log().first_write_after(on);
-        let answer = ask(lab.nodes());
+        let answer = ask(lab.nodes(), screen, "status");
         let healthy = answer.is_some() && lab.nodes().iter().all(says_healthy);
         picture.draw(on.elapsed(), answer.as_deref());
         if let (Some(synced), Some(write), true) = (synced, write, healthy) {
@@ -105,14 +110,22 @@ fn says_healthy(node: &Node) -> bool {
     Status::of(node).is_ok_and(|status| status.state() == "healthy")
 }
 
-/// The status table as the first node shows it that answers.
-fn ask(nodes: &[Node]) -> Option<String> {
-    let colour = if std::io::stdout().is_terminal() { "CLICOLOR_FORCE=1 " } else { "" };
+/// What `agentctl` says on the first node that answers, as wide as it will be shown.
+fn ask(nodes: &[Node], screen: Screen, verb: &str) -> Option<String> {
+    let colours = if screen.colours { "CLICOLOR_FORCE=1" } else { "NO_COLOR=1" };
+    let width = screen.width.map_or_else(String::new, |width| format!("COLUMNS={width}"));
+    let script = format!("{width} {colours} agentctl {verb}");
     nodes.iter().find_map(|node| {
-        let script = format!("{colour}{ASK}");
         let answer = node.exec_within(&["sh", "-c", &script], Duration::from_secs(3)).ok()?;
         (!answer.text().is_empty()).then(|| answer.text().to_owned())
     })
+}
+
+/// After Ctrl-C whatever fails is the clearing away, which another thread does; it ends the program.
+fn wait_for_the_end() {
+    while is_ending() {
+        std::thread::park();
+    }
 }
 
 fn gap(log: &WriteLog, cut: Instant) -> Option<Duration> {
@@ -150,13 +163,17 @@ fn judge(lab: &Lab, log: &WriteLog, facts: &Facts, screen: Screen) -> Result<()>
 struct Screen {
     colours: bool,
     terminal: bool,
+    /// Columns for what nodes say; `None` where it is no terminal.
+    width: Option<usize>,
 }
 
 impl Screen {
     fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colours: terminal && !refused, terminal }
+        let size = terminal_size::terminal_size().filter(|_| terminal);
+        let width = size.map(|(width, _)| usize::from(width.0).saturating_sub(MARGIN.len()));
+        Self { colours: terminal && !refused, terminal, width }
     }
 
     fn paint(self, code: &str, text: &str) -> String {
@@ -182,6 +199,9 @@ impl Screen {
         let _ = std::io::stdout().flush();
         let began = Instant::now();
         let done = act();
+        if done.is_err() {
+            wait_for_the_end();
+        }
         let time = format!("{:>6.1} s", began.elapsed().as_secs_f64());
         match &done {
             Ok(_) => println!("{time}"),
@@ -193,7 +213,7 @@ impl Screen {
     /// What a node printed, set in.
     fn quote(self, text: &str) {
         println!();
-        text.lines().for_each(|line| println!("    {line}"));
+        text.lines().for_each(|line| println!("{MARGIN}{line}"));
     }
 
     fn look_around(self, lab: &Lab) {
@@ -240,14 +260,14 @@ impl Picture {
             }
             // No wrapping: a broken line would make the picture higher than its lines.
             println!("\x1b[?7l  {}", self.screen.paint("2", &head));
-            body.lines().for_each(|line| println!("    {line}"));
+            body.lines().for_each(|line| println!("{MARGIN}{line}"));
             print!("\x1b[?7h");
             let _ = std::io::stdout().flush();
             self.drawn = body.lines().count() + 1;
         } else if Self::essence(body) != self.last {
             self.last = Self::essence(body);
             println!("  {head}");
-            body.lines().for_each(|line| println!("    {line}"));
+            body.lines().for_each(|line| println!("{MARGIN}{line}"));
             println!();
         }
     }

@@ -58,6 +58,7 @@ pub use image::{Image, Release};
 pub use network::Network;
 pub use node::Node;
 pub use observer::Observer;
+pub use signal::is_ending;
 pub use timeline::{DoublePrimary, Sample, Seen, Timeline, View};
 pub use verify::{LostRow, RowName, Verification};
 pub use wait::{Wait, wait_until};

@@ -28,8 +28,9 @@ pub fn killed_servers_all(stage: &mut Stage) -> Result<()> {
 fn killed(stage: &mut Stage, names: &[&str], epochs: u64) -> Result<()> {
     let scene = Scene::open(stage)?;
     let nodes: Vec<&Node> = names.iter().map(|name| scene.lab.node(name)).collect::<Result<_>>()?;
-    let killed = Instant::now();
     on_each(&nodes, |node| node.kill_unit("mariadb"))?;
+    // Not before: what a server did in its last moment is no recovery.
+    let killed = Instant::now();
     scene.recovered(killed, &format!("kill -9 of mariadbd on {}", names.join(" ")))?;
     scene.close(0..=epochs)
 }
