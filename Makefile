@@ -85,6 +85,6 @@ clean-lab:
 # Three nodes on this machine lose their power, and the cluster comes back. Needs root (namespaces).
 # `make demo KEEP=1` leaves the nodes up afterwards and tells how to look around.
 demo:
-	tests/install.sh
+	tests/lab/install.sh
 	$(MAKE) --no-print-directory deb RELIGHT_PROFILE=dev
 	cargo run -q -p relight-tests --bin relight-lab -- demo $(if $(KEEP),--keep)
