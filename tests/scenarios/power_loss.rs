@@ -14,6 +14,8 @@ use crate::scene::{LIMIT, Scene, on_each, seconds};
 
 /// From the boot of the second node until both hold and name the third.
 const HOLD_LIMIT: Duration = Duration::from_secs(10);
+/// Between two attempts of a person, or of a loop that somebody has put around them.
+const TYPING: Duration = Duration::from_secs(1);
 /// How long it is watched that nothing starts while a node is missing.
 const STILLNESS: Duration = Duration::from_secs(15);
 
@@ -95,6 +97,7 @@ pub fn typed_by_hand(stage: &mut Stage) -> Result<()> {
             scope.spawn(|| {
                 while !back.load(Ordering::SeqCst) {
                     refused.fetch_add(type_both(node), Ordering::SeqCst);
+                    thread::sleep(TYPING);
                 }
             });
         }
