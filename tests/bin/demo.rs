@@ -121,7 +121,7 @@ fn ask(nodes: &[Node], screen: Screen, verb: &str) -> Option<String> {
     })
 }
 
-/// After Ctrl-C whatever fails is the clearing away, which another thread does; it ends the program.
+/// After Ctrl-C what fails is the clearing away, which another thread does; it ends the program.
 fn wait_for_the_end() {
     while is_ending() {
         std::thread::park();

@@ -112,7 +112,7 @@ pub fn typed_by_hand(stage: &mut Stage) -> Result<()> {
     scene.close(1..=1)
 }
 
-/// Gives how many of the two were refused. Whether they were is the gate's affair; what follows from
+/// Gives how many of the two were refused. Whether they were is for the gate; what follows from
 /// it is what counts.
 fn type_both(node: &Node) -> usize {
     let lines: [&[&str]; 2] = [&["galera_new_cluster"], &["systemctl", "start", "mariadb"]];
