@@ -62,6 +62,11 @@ const STORIES: &[Story] = &[
         run: power_loss::typed_by_hand,
     },
     Story {
+        name: "typed_on_and_on",
+        about: "servers are started and bootstrapped by hand once a second until all are back",
+        run: power_loss::typed_on_and_on,
+    },
+    Story {
         name: "one_missing",
         about: "one of three does not return: the others hold and name it, until it does",
         run: power_loss::one_missing,

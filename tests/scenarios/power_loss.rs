@@ -85,9 +85,17 @@ pub fn again(stage: &mut Stage) -> Result<()> {
     scene.close(u64::from(MOMENTS) + 1..=2 * u64::from(MOMENTS) + 1)
 }
 
-/// Story 6: what a person types when the database is down, on every node and again and again until
-/// it is back.
+/// Story 6: what a person types first when the database is down, three times on every node.
 pub fn typed_by_hand(stage: &mut Stage) -> Result<()> {
+    typed(stage, 3, Duration::ZERO)
+}
+
+/// Story 6 with a person, or a loop, who goes on with it once a second until the database is back.
+pub fn typed_on_and_on(stage: &mut Stage) -> Result<()> {
+    typed(stage, usize::MAX, TYPING)
+}
+
+fn typed(stage: &Stage, times: usize, pause: Duration) -> Result<()> {
     let scene = Scene::open(stage)?;
     scene.lab.power_cut_all()?;
     let on = scene.lab.boot_all()?;
@@ -95,9 +103,9 @@ pub fn typed_by_hand(stage: &mut Stage) -> Result<()> {
     let recovered = thread::scope(|scope| {
         for node in scene.lab.nodes() {
             scope.spawn(|| {
-                while !back.load(Ordering::SeqCst) {
+                for _ in (0..times).take_while(|_| !back.load(Ordering::SeqCst)) {
                     refused.fetch_add(type_both(node), Ordering::SeqCst);
-                    thread::sleep(TYPING);
+                    thread::sleep(pause);
                 }
             });
         }
