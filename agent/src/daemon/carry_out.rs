@@ -131,11 +131,13 @@ pub async fn look(member: &Member, document: &Document) -> Look {
 /// # Errors
 /// The unit's.
 pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
+    // Before the evidence: a start that is let through meanwhile makes it outdated.
+    let run = member.views.views().run;
     member.hands.take_evidence().await?;
     let evidence = Evidence::read(&member.watch.evidence_dir);
     let free = evidence.record.is_some_and(|record| record.datadir_use == DatadirUse::Free);
     if free {
-        member.watch.evidence_taken();
+        member.watch.evidence_taken(run);
     }
     Ok(())
 }

@@ -172,7 +172,7 @@ impl Host {
                 && record.datadir_use == relight_core::evidence::record::DatadirUse::Free
         });
         if self.first_of_boot && of_today {
-            member.watch.evidence_taken();
+            member.watch.evidence_taken(member.views.views().run);
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Memory {
     alone_since: Option<Instant>,
     /// Evidence was taken after the server was last seen running, so its position is today's.
     pub evidence_is_current: bool,
+    /// The last start that the gate had let through when the evidence was taken.
+    evidence_run: Option<String>,
 }
 
 /// One look, with what only this node needs.
@@ -85,9 +87,12 @@ impl NodeWatch {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Evidence has just been taken while the server was off.
-    pub fn evidence_taken(&self) {
-        self.memory().evidence_is_current = true;
+    /// Evidence has just been taken while the server was off. `run` is the last start that the
+    /// gate let through.
+    pub fn evidence_taken(&self, run: Option<String>) {
+        let mut memory = self.memory();
+        memory.evidence_is_current = true;
+        memory.evidence_run = run;
     }
 
     /// The configuration under which evidence was taken has changed.
@@ -114,7 +119,8 @@ impl NodeWatch {
         let evidence = Evidence::read(&self.evidence_dir);
         warnings.extend(evidence.trouble.iter().cloned());
         let in_primary = status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
-        let lingering = self.note(server, in_primary, context.merge_grace);
+        let run = context.views.run.as_deref();
+        let lingering = self.note(server, in_primary, run, context.merge_grace);
         let mut identities = context.views.identities.clone();
         learn_names(&mut identities, self.me, &evidence, facts.as_deref(), context.roster);
         let galera = facts
@@ -157,9 +163,19 @@ impl NodeWatch {
     }
 
     /// Notes whether a server is up without a primary component, and for how long it has been.
-    fn note(&self, server: ServerState, in_primary: bool, grace: Duration) -> bool {
+    ///
+    /// Evidence is outdated by a server that answers, and by a start that the gate let through. A
+    /// start that the gate refused shows as starting too, and has touched nothing.
+    fn note(
+        &self,
+        server: ServerState,
+        in_primary: bool,
+        run: Option<&str>,
+        grace: Duration,
+    ) -> bool {
         let mut memory = self.memory();
-        if !server.is_off() && server != ServerState::Unknown {
+        let runs = matches!(server, ServerState::Running | ServerState::Hung);
+        if runs || memory.evidence_run.as_deref() != run {
             memory.evidence_is_current = false;
         }
         let alone = matches!(server, ServerState::Running | ServerState::Starting) && !in_primary;
