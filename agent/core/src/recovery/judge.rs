@@ -16,6 +16,7 @@ use crate::evidence::survey::Survey;
 use crate::ids::{Epoch, NodeId};
 use crate::ledger::document::{Decision, Document, Step};
 use crate::lineage::epoch::Lane;
+use crate::lineage::permit::{Mode, Permit};
 use crate::position::StoredPosition;
 
 /// The name of what has happened.
@@ -133,7 +134,7 @@ pub fn judge(document: &Document, survey: &Survey, overdue: bool) -> Judgement {
         Scenario::Spent { epoch } => replace(document, survey, *epoch),
         Scenario::Serving { absent } => serving(document, survey, absent),
         Scenario::Parted { nodes } => Verdict::Wait { nodes: nodes.clone() },
-        Scenario::Down => form(document, survey),
+        Scenario::Down => bring_back(document, survey),
     };
     Judgement { scenario, verdict }
 }
@@ -167,8 +168,9 @@ pub fn classify(document: &Document, survey: &Survey, overdue: bool) -> Scenario
         .filter(|report| may_merge(report))
         .map(|report| report.node)
         .collect();
-    let somebody_is_off = survey.data_nodes(document).any(|report| report.server.is_off());
-    if !merging.is_empty() && !somebody_is_off {
+    let somebody_is_cold =
+        survey.data_nodes(document).any(|it| it.server.is_off() || joins_nobody(it));
+    if !merging.is_empty() && !somebody_is_cold {
         return Scenario::Parted { nodes: merging };
     }
     Scenario::Down
@@ -200,7 +202,14 @@ fn may_merge(report: &NodeObservation) -> bool {
         | ServerState::Hung
         | ServerState::Unknown => false,
     };
-    up && !report.lingering
+    up && !report.lingering && !joins_nobody(report)
+}
+
+/// Asked where nobody is in a primary component: a server that was started to join one. It brings
+/// none about by itself, and as long as it waits it does not tell where its data stands.
+fn joins_nobody(report: &NodeObservation) -> bool {
+    let joins = |permit: &Permit| permit.used && permit.mode == Mode::Join;
+    report.server == ServerState::Starting && report.permit.as_ref().is_some_and(joins)
 }
 
 /// Adoption waits until one component has the whole roster in it, Synced, and nobody else: nodes
@@ -304,9 +313,25 @@ fn replace(document: &Document, survey: &Survey, epoch: Epoch) -> Verdict {
     if !silent.is_empty() {
         return Verdict::Hold(Hold::HolderSilent { epoch, holders: silent });
     }
-    // A server that waits in a start that cannot succeed says nothing about its data, so nothing
-    // can be judged before it is stopped (R9).
-    let waits = |report: &NodeObservation| match report.server {
+    let reports = holders.iter().filter_map(|holder| survey.observations.get(holder));
+    stop_first(document, reports).unwrap_or_else(|| form(document, survey))
+}
+
+/// Nobody is in a primary component, and no decision is open. While somebody is unheard a server
+/// may be joining a component that nobody here sees, so only then it is left alone.
+fn bring_back(document: &Document, survey: &Survey) -> Verdict {
+    let complete = survey.unheard(document).is_empty();
+    let first = if complete { stop_first(document, survey.data_nodes(document)) } else { None };
+    first.unwrap_or_else(|| form(document, survey))
+}
+
+/// A server that waits in a start that cannot succeed says nothing about its data, so nothing can
+/// be judged before it is stopped (R9).
+fn stop_first<'a>(
+    document: &Document,
+    reports: impl Iterator<Item = &'a NodeObservation>,
+) -> Option<Verdict> {
+    let waits = |report: &&NodeObservation| match report.server {
         ServerState::Starting | ServerState::Stopping => true,
         ServerState::Running
         | ServerState::Stopped
@@ -314,14 +339,9 @@ fn replace(document: &Document, survey: &Survey, epoch: Epoch) -> Verdict {
         | ServerState::Hung
         | ServerState::Unknown => false,
     };
-    let next = document.last_epoch.next();
-    let nodes: BTreeSet<NodeId> = holders
-        .iter()
-        .filter_map(|holder| survey.observations.get(holder))
-        .filter(|report| waits(report))
-        .map(|report| report.node)
-        .collect();
-    if nodes.is_empty() { form(document, survey) } else { Verdict::Freeze { epoch: next, nodes } }
+    let nodes: BTreeSet<NodeId> = reports.filter(waits).map(|report| report.node).collect();
+    let epoch = document.last_epoch.next();
+    (!nodes.is_empty()).then_some(Verdict::Freeze { epoch, nodes })
 }
 
 /// What the evidence allows, once everybody who answered is frozen and off (R2).

@@ -6,7 +6,7 @@
 
 use super::admission::{Admission, admission};
 use super::judge::is_ours;
-use crate::evidence::frontier::{Frontier, ViewFile};
+use crate::evidence::frontier::{Frontier, ViewFile, ViewMember};
 use crate::evidence::observation::{Component, NodeObservation, ServerState};
 use crate::evidence::survey::Survey;
 use crate::ids::{Formation, NodeId};
@@ -230,9 +230,8 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
     if own.stopped_by_request {
         return NodePlan::nothing(Because::StoppedByRequest);
     }
-    let somebody_serves = survey
-        .data_nodes(document)
-        .any(|other| other.node != own.node && other.in_primary() && is_ours(document, other));
+    let somebody_serves =
+        survey.data_nodes(document).any(|other| may_be_joined(document, other, own));
     if !somebody_serves || own.frozen > document.last_epoch {
         return NodePlan::nothing(Because::NotMyTurn);
     }
@@ -252,6 +251,17 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
     });
     let actions = vec![Action::Configure { formation }, first, grant, Action::Start];
     NodePlan { actions, because: Because::Joins }
+}
+
+/// Whether a server is in our component, and that has noticed that this node is gone.
+///
+/// Until then it may be about to lose its quorum with the others that went at the same moment
+/// (facts/galera.md 1.10: at once for one of three, after six seconds for two), and a server that
+/// joins nobody waits for half a minute.
+fn may_be_joined(document: &Document, other: &NodeObservation, own: &NodeObservation) -> bool {
+    let me = ViewMember::Node(own.node);
+    let counts_me = other.galera.as_ref().is_some_and(|galera| galera.members.contains(&me));
+    other.node != own.node && other.in_primary() && is_ours(document, other) && !counts_me
 }
 
 /// Clients are let in only when the formation is opened (R14).

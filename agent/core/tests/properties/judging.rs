@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 use relight_core::evidence::observation::{NodeObservation, Served, ServerState, WsrepState};
 use relight_core::evidence::survey::Survey;
-use relight_core::ids::{Epoch, HistoryId};
+use relight_core::ids::{Epoch, Formation, HistoryId};
 use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::permit::{Mode, Permit};
+use relight_core::position::StoredPosition;
 use relight_core::recovery::judge::{Scenario, Verdict, is_ours, judge};
 use relight_core::recovery::plan::node_plan;
 
@@ -202,6 +204,41 @@ fn servers_that_may_merge_are_left_alone() {
     assert!(matches!(judge(&document, &lingering, false).verdict, Verdict::Freeze { .. }));
     let one_is_off = Survey::of([parted(1), parted(2), off(3, view(2, 7, members(&[1, 2, 3])))]);
     assert!(matches!(judge(&document, &one_is_off, false).verdict, Verdict::Freeze { .. }));
+}
+
+/// A server that was started to join finds nobody when the component is gone. It is stopped as soon
+/// as everybody was heard: nothing can be judged while it waits, and time brings nothing.
+#[test]
+fn servers_that_join_nobody_are_stopped_first() {
+    let document = document(3);
+    let last = view(2, 7, members(&[1, 2, 3]));
+    let permit = |mode| Permit {
+        epoch: Epoch(2),
+        component: Epoch(2),
+        mode,
+        formation: Some(Formation(2)),
+        history: None,
+        serial: 1,
+        used: true,
+    };
+    let starting = |number, mode| NodeObservation {
+        server: ServerState::Starting,
+        position: StoredPosition::Unknown,
+        permit: Some(permit(mode)),
+        ..off(number, last.clone())
+    };
+    let mut alone = up(&document, 3);
+    let galera = alone.galera.as_mut().unwrap();
+    galera.component = relight_core::evidence::observation::Component::NonPrimary;
+    let judged = |nodes: Vec<NodeObservation>| judge(&document, &Survey::of(nodes), false).verdict;
+    let joins = |number| starting(number, Mode::Join);
+    let both = Verdict::Freeze { epoch: Epoch(3), nodes: [node(1), node(2)].into() };
+    assert_eq!(judged(vec![joins(1), joins(2), alone.clone()]), both);
+    // Somebody unheard may be the one that is joined.
+    assert!(matches!(judged(vec![joins(1), alone.clone()]), Verdict::Hold(_)));
+    // Members of a view that start together may find each other.
+    let reforms = vec![starting(1, Mode::Reform), starting(2, Mode::Reform), alone];
+    assert!(matches!(judged(reforms), Verdict::Wait { .. }));
 }
 
 /// Adoption: every member of one component is here, and only then.

@@ -1,6 +1,7 @@
 //! What one node does: R10, R13 to R16 and R22 as acts.
 
 use proptest::prelude::*;
+use relight_core::evidence::frontier::ViewMember;
 use relight_core::evidence::observation::{NodeObservation, Served, ServerState};
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::Epoch;
@@ -57,7 +58,11 @@ fn is_sound(
         "only a REFORM starts with its view file"
     );
     if mode == Mode::Join {
-        let serves = |it: &NodeObservation| it.in_primary() && is_ours(document, it);
+        let counts_me = |it: &NodeObservation| {
+            it.galera.as_ref().is_some_and(|it| it.members.contains(&ViewMember::Node(own.node)))
+        };
+        let serves =
+            |it: &NodeObservation| it.in_primary() && is_ours(document, it) && !counts_me(it);
         prop_assert!(survey.data_nodes(document).any(serves), "R10: nobody to join");
         prop_assert!(document.decision.as_ref().is_none_or(|it| it.step == Step::Formed));
         let forced = plan.actions.contains(&Action::ForceStateTransfer);
@@ -173,6 +178,27 @@ fn holders_act_and_others_join_when_there_is_something_to_join() {
     let frozen =
         Survey::of([survey.observations[&node(1)].clone(), off(2, view(2, 3, members(&[1])))]);
     assert_eq!(granted(&node_plan(&document, &frozen, node(2), true)), None);
+}
+
+/// Two of three went at one moment: the third serves for some seconds more, and cannot keep it up.
+/// Whoever started then would join nobody.
+#[test]
+fn nobody_joins_a_component_that_has_not_noticed_it_is_gone() {
+    let document = document(3);
+    let last = view(2, 3, members(&[1, 2, 3]));
+    let plan_beside = |of_view: &[u64]| {
+        let mut galera = serving(&document);
+        galera.members = members(of_view).into_iter().collect();
+        let donor = NodeObservation {
+            server: ServerState::Running,
+            galera: Some(galera),
+            ..off(1, last.clone())
+        };
+        let own = NodeObservation { frozen: Epoch(2), ..off(2, last.clone()) };
+        node_plan(&document, &Survey::of([donor, own]), node(2), true)
+    };
+    assert_eq!(plan_beside(&[1, 2, 3]).because, Because::NotMyTurn);
+    assert_eq!(plan_beside(&[1, 3]).because, Because::Joins);
 }
 
 /// R10: data that is not what was judged is not started.
