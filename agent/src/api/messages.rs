@@ -15,7 +15,12 @@ use crate::codec::{Record, RecordKind};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
     /// One message to the acceptor of this node.
-    Ledger(Box<Request<Document>>),
+    Ledger {
+        /// The message.
+        request: Box<Request<Document>>,
+        /// The highest record counter that the sender has ever seen from that acceptor (R19).
+        shown: Option<u64>,
+    },
     /// What does this node see of its own server?
     Observe,
     /// Freeze for an epoch, prove the server off, and report (R2). An order: carries the term.

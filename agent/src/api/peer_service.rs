@@ -72,9 +72,10 @@ impl PeerService {
 
     async fn answer(&self, question: Question, from: NodeId) -> Answer {
         match question {
-            Question::Ledger(request) => {
+            Question::Ledger { request, shown } => {
                 let voter = self.member.voter.clone();
-                let spoken = tokio::task::spawn_blocking(move || voter.answer(*request)).await;
+                let spoken =
+                    tokio::task::spawn_blocking(move || voter.answer(*request, shown)).await;
                 spoken.ok().flatten().map_or(Answer::Silent, |it| Answer::Ledger(Box::new(it)))
             }
             Question::Observe => {

@@ -168,8 +168,10 @@ impl Peers {
         &self,
         node: NodeId,
         request: Request<Document>,
+        shown: Option<u64>,
     ) -> Result<Reply<Document>, AskError> {
-        let answer = self.ask(node, &Question::Ledger(Box::new(request)), ASK_MAX).await?;
+        let question = Question::Ledger { request: Box::new(request), shown };
+        let answer = self.ask(node, &question, ASK_MAX).await?;
         if let Answer::Ledger(reply) = answer { Ok(*reply) } else { Err(self.odd(node, &answer)) }
     }
 
@@ -227,8 +229,13 @@ impl Peers {
 
 #[tonic::async_trait]
 impl Carrier for Peers {
-    async fn carry(&self, node: NodeId, request: Request<Document>) -> Option<Reply<Document>> {
-        self.ask_voter(node, request).await.ok()
+    async fn carry(
+        &self,
+        node: NodeId,
+        request: Request<Document>,
+        shown: Option<u64>,
+    ) -> Option<Reply<Document>> {
+        self.ask_voter(node, request, shown).await.ok()
     }
 
     fn follow(&self, roster: &Roster) {

@@ -196,8 +196,8 @@ pub async fn ask_for_vote(member: &Arc<Member>, picture: &Arc<MemberPicture>) {
         None => {
             let Ok(uuid) = crate::api::found::fresh_uuid() else { return };
             let record = BallotRecord::fresh(AcceptorId(uuid), document.cluster);
-            let (voter, store) = (member.voter.clone(), member.store.clone());
-            let renewed = tokio::task::spawn_blocking(move || voter.renew(&store, record)).await;
+            let voter = member.voter.clone();
+            let renewed = tokio::task::spawn_blocking(move || voter.renew(record)).await;
             match renewed {
                 Ok(Ok(())) => AcceptorId(uuid),
                 Ok(Err(error)) => {

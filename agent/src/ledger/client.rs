@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use relight_core::ids::{AcceptorId, Incarnation, NodeId};
 use relight_core::ledger::acceptor::{Reply, Request, Said};
-use relight_core::ledger::ballot::{Ballot, Witnessed};
+use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::proposer::{CasOutcome, Change, Known, Proposer, Step};
 use relight_core::ledger::reader::{Reader, Reading};
@@ -23,8 +23,14 @@ use super::voter::Voter;
 /// The way to the acceptors of other nodes. The daemon's is [`crate::api::peers::Peers`].
 #[async_trait::async_trait]
 pub trait Carrier: Send + Sync + std::fmt::Debug {
-    /// Takes one message to the acceptor at `node`. No reply says nothing about what it did.
-    async fn carry(&self, node: NodeId, request: Request<Document>) -> Option<Reply<Document>>;
+    /// Takes one message to the acceptor at `node`, with the highest record counter that was ever
+    /// seen from it. No reply says nothing about what it did.
+    async fn carry(
+        &self,
+        node: NodeId,
+        request: Request<Document>,
+        shown: Option<u64>,
+    ) -> Option<Reply<Document>>;
 
     /// Follows the roster: where the nodes are.
     fn follow(&self, roster: &Roster);
@@ -99,7 +105,7 @@ impl Ledger {
             cluster: document.cluster,
             electorate: document.roster.electorate.clone(),
             chosen: None,
-            witnessed: Witnessed::default(),
+            witnessed: voter.witnessed(),
         };
         let highest = Ballot::FOUNDING;
         let known = Mutex::new(Knowledge { known, highest, writes: 0 });
@@ -143,6 +149,7 @@ impl Ledger {
                 let _ = knowledge.known.witnessed.admit(acceptor, counter);
             }
         }
+        self.voter.witness(knowledge.known.witnessed.clone());
     }
 
     fn publish(&self, document: &Document) {
@@ -379,17 +386,21 @@ impl<'a> Talk<'a> {
     }
 
     fn send(&mut self, requests: Vec<Request<Document>>) {
+        let witnessed = self.ledger.knowledge().known.witnessed.clone();
         for request in requests {
+            let shown = witnessed.of(request.to);
             let own = self.ledger.voter.id() == Some(request.to)
                 || self.keepers.get(&request.to) == Some(&self.ledger.me);
             if own {
                 let voter = self.ledger.voter.clone();
                 self.under_way.spawn(async move {
-                    tokio::task::spawn_blocking(move || voter.answer(request)).await.ok().flatten()
+                    let spoken =
+                        tokio::task::spawn_blocking(move || voter.answer(request, shown)).await;
+                    spoken.ok().flatten()
                 });
             } else if let Some(node) = self.keepers.get(&request.to).copied() {
                 let carrier = self.ledger.carrier.clone();
-                self.under_way.spawn(async move { carrier.carry(node, request).await });
+                self.under_way.spawn(async move { carrier.carry(node, request, shown).await });
             } else {
                 self.stranded.push(request);
             }

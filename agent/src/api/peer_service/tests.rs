@@ -235,7 +235,8 @@ fn peek() -> Question {
     let ballot = Ballot { counter: 3, proposer, life: Incarnation(1) };
     let basis = document.roster.electorate.clone();
     let ask = Ask::Accept { basis, value: document };
-    Question::Ledger(Box::new(VoterRequest { to: AcceptorId::from_number(1), stamp, ballot, ask }))
+    let request = VoterRequest { to: AcceptorId::from_number(1), stamp, ballot, ask };
+    Question::Ledger { request: Box::new(request), shown: Some(7) }
 }
 
 #[test]

@@ -57,7 +57,12 @@ struct Wire {
 
 #[async_trait::async_trait]
 impl Carrier for Wire {
-    async fn carry(&self, node: NodeId, request: Request<Document>) -> Option<Reply<Document>> {
+    async fn carry(
+        &self,
+        node: NodeId,
+        request: Request<Document>,
+        shown: Option<u64>,
+    ) -> Option<Reply<Document>> {
         assert_ne!(node, self.from, "a node does not call itself");
         let off = self.network.off.lock().unwrap().clone();
         let known = self.reachable.lock().unwrap().contains(&node);
@@ -70,7 +75,8 @@ impl Carrier for Wire {
             return None;
         }
         let voter = self.network.voters.lock().unwrap().get(&node)?.clone();
-        let reply = tokio::task::spawn_blocking(move || voter.answer(request)).await.ok()??;
+        let reply =
+            tokio::task::spawn_blocking(move || voter.answer(request, shown)).await.ok()??;
         (!accept || fate != Accepts::AnswerLost).then_some(reply)
     }
 
@@ -413,7 +419,7 @@ fn an_attempt_that_ends_late_does_not_make_the_ledger_forget() {
     let acceptor = AcceptorId::from_number(2);
     let known = |counter| {
         let mut known = ledger.draw(None).1;
-        known.witnessed = Witnessed::default();
+        known.witnessed = relight_core::ledger::ballot::Witnessed::default();
         known.witnessed.admit(acceptor, counter).unwrap();
         known
     };

@@ -35,7 +35,7 @@ fn request(counter: u64, ask: Ask<Document>) -> Request<Document> {
 }
 
 fn said(voter: &Voter, request: Request<Document>) -> Option<Said<Document>> {
-    voter.answer(request).map(|reply| reply.said)
+    voter.answer(request, None).map(|reply| reply.said)
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_record_that_is_lost_in_any_way_says_so_and_never_votes() {
             let basis = document().roster.electorate;
             let asks = [Ask::Prepare, Ask::Accept { basis, value: document() }, Ask::Peek];
             for ask in asks {
-                let reply = voter.answer(request(9, ask)).unwrap();
+                let reply = voter.answer(request(9, ask), None).unwrap();
                 assert_eq!(reply.said, Said::Refused(Refusal::RecordLost), "{way}");
                 assert_eq!(reply.record_counter, None, "{way}");
             }
@@ -129,7 +129,7 @@ fn a_lost_record_comes_back_under_a_fresh_id_only() {
     let store = Store::open(dir.path()).unwrap();
     let voter = Voter::resume(&store);
     let fresh = AcceptorId::from_number(4);
-    voter.renew(&store, BallotRecord::fresh(fresh, document().cluster)).unwrap();
+    voter.renew(BallotRecord::fresh(fresh, document().cluster)).unwrap();
     assert_eq!((voter.id(), voter.trouble()), (Some(fresh), None));
     let refused = said(&voter, request(9, Ask::Prepare));
     assert_eq!(refused, Some(Said::Refused(Refusal::OtherAcceptor { here: fresh })));
@@ -138,24 +138,69 @@ fn a_lost_record_comes_back_under_a_fresh_id_only() {
 }
 
 #[test]
-fn a_voter_whose_record_is_not_written_says_nothing_until_it_is_started_again() {
+fn a_voter_whose_record_is_not_written_says_nothing_until_the_disk_takes_it() {
     let dir = TempDir::new().unwrap();
     let disk = FullDisk::default();
     let full = disk.0.clone();
-    {
-        let store = Store::open_on(Box::new(disk), dir.path()).unwrap();
-        let voter = Voter::create(&store, founding()).unwrap();
-        full.store(true, Ordering::SeqCst);
-        assert_eq!(said(&voter, request(5, Ask::Prepare)), None);
-        full.store(false, Ordering::SeqCst);
-        assert_eq!(said(&voter, request(6, Ask::Peek)), None, "memory and disk may differ");
-        assert!(voter.trouble().unwrap().contains("not written"));
-        assert_eq!((voter.id(), voter.accepted()), (None, None));
-    }
-    let voter = Voter::resume(&Store::open(dir.path()).unwrap());
+    let store = Store::open_on(Box::new(disk), dir.path()).unwrap();
+    let voter = Voter::create(&store, founding()).unwrap();
+    full.store(true, Ordering::SeqCst);
+    assert_eq!(said(&voter, request(5, Ask::Prepare)), None);
+    assert_eq!(said(&voter, request(6, Ask::Peek)), None, "memory and disk may differ");
+    assert!(voter.trouble().unwrap().contains("not written"));
+    assert_eq!((voter.id(), voter.accepted()), (None, None));
+    full.store(false, Ordering::SeqCst);
+    // What it was about to promise was told to nobody, and is forgotten.
     let held = said(&voter, request(6, Ask::Peek));
     let founding = Ballot::FOUNDING;
     assert!(matches!(held, Some(Said::Holds { promised, .. }) if promised == founding));
+    assert_eq!((voter.id(), voter.trouble()), (Some(ME), None));
+}
+
+/// R19: an older copy of the record was put in place, as the snapshot of a machine does.
+#[test]
+fn a_record_that_was_set_back_never_votes_again_under_its_id() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("acceptor.record");
+    let (older, shown);
+    {
+        let voter = Voter::create(&Store::open(dir.path()).unwrap(), founding()).unwrap();
+        older = fs::read(&path).unwrap();
+        shown = voter.answer(request(5, Ask::Prepare), None).unwrap().record_counter;
+    }
+    fs::write(&path, older).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let voter = Voter::resume(&store);
+    // A claim about another acceptor says nothing about this one.
+    let elsewhere = Request { to: AcceptorId::from_number(7), ..request(6, Ask::Peek) };
+    let _ = voter.answer(elsewhere, Some(99));
+    assert_eq!(voter.id(), Some(ME));
+    for claimed in [shown, None] {
+        let reply = voter.answer(request(4, Ask::Prepare), claimed).unwrap();
+        assert_eq!(reply.said, Said::Refused(Refusal::RecordLost));
+    }
+    assert!(voter.is_lost() && voter.trouble().unwrap().contains("set back"));
+    let fresh = AcceptorId::from_number(4);
+    voter.renew(BallotRecord::fresh(fresh, document().cluster)).unwrap();
+    assert_eq!((voter.id(), voter.trouble()), (Some(fresh), None));
+    drop((voter, store));
+    assert_eq!(Voter::resume(&Store::open(dir.path()).unwrap()).id(), Some(fresh));
+}
+
+/// R19: what the others have shown is remembered over a restart, as of the last change.
+#[test]
+fn what_other_acceptors_have_shown_outlives_the_process() {
+    let dir = TempDir::new().unwrap();
+    let other = AcceptorId::from_number(2);
+    {
+        let voter = Voter::create(&Store::open(dir.path()).unwrap(), founding()).unwrap();
+        let mut witnessed = voter.witnessed();
+        witnessed.admit(other, 41).unwrap();
+        voter.witness(witnessed);
+        said(&voter, request(5, Ask::Prepare)).unwrap();
+    }
+    let voter = Voter::resume(&Store::open(dir.path()).unwrap());
+    assert_eq!(voter.witnessed().of(other), Some(41));
 }
 
 #[test]
