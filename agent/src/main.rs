@@ -59,8 +59,6 @@ enum Verb {
         #[arg(value_enum)]
         verb: DatadirWord,
     },
-    /// SIGKILL the server's main process (relight-kill.service).
-    Kill,
     /// Keep the view that the server leaves (mariadb.service).
     Hook {
         #[arg(value_enum)]
@@ -79,7 +77,6 @@ enum ConfigWord {
     Install,
     Update,
     Remove,
-    MaskSocket,
     Account,
     Refresh,
 }
@@ -89,7 +86,6 @@ enum DatadirWord {
     AllowBootstrap,
     ForgetView,
     ForceStateTransfer,
-    MarkEpoch,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -145,8 +141,7 @@ fn main() -> ExitCode {
         unit @ (Verb::Evidence
         | Verb::Config { .. }
         | Verb::Bootstrap { .. }
-        | Verb::Datadir { .. }
-        | Verb::Kill) => report(run_unit(&unit, config), 1),
+        | Verb::Datadir { .. }) => report(run_unit(&unit, config), 1),
     }
 }
 
@@ -158,14 +153,13 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
             let record = units::evidence::run(&directory, config.paths.datadir)?;
             Ok(format!("evidence {} stored", record.number))
         }
-        Verb::Config { verb: ConfigWord::Account } => units::account::run(),
         Verb::Config { verb } => {
             let verb = match verb {
+                ConfigWord::Account => return units::account::run(),
                 ConfigWord::Install => ConfigVerb::Install,
                 ConfigWord::Update => ConfigVerb::Update,
                 ConfigWord::Remove => ConfigVerb::Remove,
                 ConfigWord::Refresh => ConfigVerb::Refresh,
-                ConfigWord::MaskSocket | ConfigWord::Account => ConfigVerb::MaskSocket,
             };
             let paths = HostPaths::of_node(&config.paths.state_dir);
             units::config_writer::run(verb, &paths, unit)?;
@@ -181,12 +175,10 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
                 DatadirWord::AllowBootstrap => DatadirVerb::AllowBootstrap,
                 DatadirWord::ForgetView => DatadirVerb::ForgetView,
                 DatadirWord::ForceStateTransfer => DatadirVerb::ForceStateTransfer,
-                DatadirWord::MarkEpoch => DatadirVerb::MarkEpoch,
             };
             units::datadir::run(verb, &Places::of_node(config.paths.datadir))?;
             Ok(format!("{} done", units::datadir::word(verb)))
         }
-        Verb::Kill => units::kill::run(unit),
         Verb::Run | Verb::CheckConfig | Verb::Gate { .. } | Verb::Hook { .. } => Ok(String::new()),
     }
 }

@@ -191,6 +191,12 @@ impl Status {
         format!("{}{reason}{missing}: {}", self.state(), self.detail())
     }
 
+    /// What the status warns of on a node.
+    pub fn warnings(&self, node: &str) -> Vec<&str> {
+        let warnings = self.node(node).and_then(|node| node.pointer("/warnings")?.as_array());
+        warnings.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
     fn node(&self, name: &str) -> Option<&Value> {
         let nodes = self.0.pointer("/nodes")?.as_array()?;
         nodes.iter().find(|node| node.pointer("/name").and_then(Value::as_str) == Some(name))

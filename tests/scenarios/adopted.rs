@@ -16,7 +16,7 @@ const COME_BACK: Duration = Duration::from_secs(60);
 pub fn all(stage: &mut Stage) -> Result<()> {
     let (lab, client) = adopt(stage, 3)?;
     relight::wait_healthy(lab.nodes(), LIMIT)?;
-    let scene = Scene::on(stage, lab, client)?;
+    let scene = Scene::on(stage, lab, lab.nodes(), client)?;
     scene.lab.power_cut_all()?;
     let on = scene.lab.boot_all()?;
     scene.recovered(on, "power on")?;

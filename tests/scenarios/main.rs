@@ -13,12 +13,15 @@ use runner::Story;
 
 mod adopted;
 mod damaged_files;
+mod guarded;
 mod lab_itself;
 mod one_node;
 mod plain_galera;
 mod power_loss;
 mod runner;
 mod scene;
+mod unit_generations;
+mod witness;
 
 const STORIES: &[Story] = &[
     Story {
@@ -72,6 +75,36 @@ const STORIES: &[Story] = &[
         run: power_loss::one_missing,
     },
     Story {
+        name: "ways_around_the_gate",
+        about: "every way to start a server past the agent is refused, or the server is found out",
+        run: guarded::ways_around_the_gate,
+    },
+    Story {
+        name: "evidence_first",
+        about: "the state files are copied before anything is started after a boot",
+        run: guarded::evidence_first,
+    },
+    Story {
+        name: "read_only_until_opened",
+        about: "a leader takes no writes before enough members are Synced",
+        run: guarded::read_only_until_opened,
+    },
+    Story {
+        name: "unit_with_files",
+        about: "the server's unit of 10.11.18: start position and bootstrap flag in files",
+        run: unit_generations::files,
+    },
+    Story {
+        name: "unit_with_one_process",
+        about: "the server's unit of 10.11.19: the position is recovered by the starting process",
+        run: unit_generations::one_process,
+    },
+    Story {
+        name: "witness_power_loss",
+        about: "two nodes with data and a witness lose their power, in part and all",
+        run: witness::power_losses,
+    },
+    Story {
         name: "clean_shutdown",
         about: "three nodes are shut down one after another, and all return",
         run: power_loss::clean_shutdown,
@@ -101,6 +134,11 @@ const STORIES: &[Story] = &[
         name: "agent_restarts",
         about: "agents are restarted, killed and upgraded under load, and no query fails",
         run: one_node::agent_restarts,
+    },
+    Story {
+        name: "paused",
+        about: "a server that is killed during a pause stays down until the pause ends, in both ways",
+        run: one_node::paused,
     },
     Story {
         name: "adopted_all",

@@ -4,7 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use relight_tests::lab::{Node, relight};
+use relight_tests::lab::relight::{self, Status};
+use relight_tests::lab::{Node, Outcome, Row, Wait, wait_until};
 
 use crate::runner::Stage;
 use crate::scene::{LIMIT, Scene, failed_writes, on_each};
@@ -66,10 +67,56 @@ pub fn agent_restarts(stage: &mut Stage) -> Result<()> {
         let (failed, words) = failed_writes(&scene.client()?.log(), moment);
         ensure!(failed == 0, "{failed} queries failed during {what}{words}");
     }
-    // Long enough for an agent that restarts a server for no reason to do it.
-    thread::sleep(Duration::from_secs(5));
+    // Enough for an agent that restarts a server for no reason to do it.
+    scene.client()?.wait_for_rows(1000, LIMIT)?;
     let log = scene.close_with_log(0..=0)?;
     let (failed, words) = failed_writes(&log, moment);
     ensure!(failed == 0, "{failed} queries failed{words}");
+    Ok(())
+}
+
+/// A pause stops every act of the agents and no query; its end, in either way, starts them again.
+pub fn paused(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    let [first, victim] = [scene.lab.node("db-a")?, scene.lab.node("db-b")?];
+    let moment = Instant::now();
+    first.sh("agentctl pause --reason 'a disk is changed' --until 20s")?;
+    stays_down(&scene, victim)?;
+    let killed = Instant::now();
+    scene.recovered(killed, "the end of a pause that ran out")?;
+
+    first.sh("agentctl pause --reason 'a disk is changed' --until 1h")?;
+    stays_down(&scene, victim)?;
+    // Any member may end it, not only the one that began it.
+    scene.lab.node("db-c")?.sh("agentctl resume")?;
+    let resumed = Instant::now();
+    scene.recovered(resumed, "agentctl resume")?;
+    let log = scene.close_with_log(0..=0)?;
+    let others = |row: &&Row| row.sent >= moment && row.via != victim.name();
+    let refused = log.rows.iter().filter(others).filter(|row| {
+        // Galera takes some seconds to part from a server that was killed, and answers no commit.
+        matches!(row.outcome, Outcome::Refused { .. })
+    });
+    ensure!(refused.count() == 0, "a query was refused on a node that nothing happened to");
+    Ok(())
+}
+
+/// Kills the server of a node while the cluster is paused: it is not brought back.
+fn stays_down(scene: &Scene<'_>, victim: &Node) -> Result<()> {
+    wait_until("every node says that the cluster is paused", LIMIT, || {
+        let said = scene.lab.nodes().iter().map(Status::of);
+        let said: Result<Vec<Status>> = said.collect();
+        let words = format!("{:?}", said.as_ref().map(|all| all.iter().map(Status::words)));
+        let all = |said: Vec<Status>| said.iter().all(|status| status.reason() == Some("paused"));
+        Wait::of(said.is_ok_and(all), || words)
+    })?;
+    victim.kill_unit("mariadb")?;
+    let killed = Instant::now();
+    // A killed server is back after 4 s when nothing is paused.
+    while killed.elapsed() < Duration::from_secs(10) {
+        let state = victim.exec(&["systemctl", "is-active", "mariadb"])?;
+        ensure!(state.text() != "active", "a server was started during a pause");
+        thread::sleep(Duration::from_millis(500));
+    }
     Ok(())
 }

@@ -10,7 +10,7 @@ use relight_tests::lab::{Node, Wait, wait_until};
 use serde_json::Value;
 
 use crate::runner::Stage;
-use crate::scene::{LIMIT, Scene, on_each, seconds};
+use crate::scene::{LIMIT, Scene, on_each, seconds, wait_held};
 
 /// From the boot of the second node until both hold and name the third.
 const HOLD_LIMIT: Duration = Duration::from_secs(10);
@@ -87,15 +87,35 @@ pub fn again(stage: &mut Stage) -> Result<()> {
 
 /// Story 6: what a person types first when the database is down, three times on every node.
 pub fn typed_by_hand(stage: &mut Stage) -> Result<()> {
-    typed(stage, 3, Duration::ZERO)
+    typed(stage, 3, Duration::ZERO, type_both)
 }
 
 /// Story 6 with a person, or a loop, who goes on with it once a second until the database is back.
+///
+/// `galera_new_cluster` restarts the unit, and no gate keeps systemd from stopping what runs. So
+/// the loop is the one that people write: it bootstraps while nothing is up.
 pub fn typed_on_and_on(stage: &mut Stage) -> Result<()> {
-    typed(stage, usize::MAX, TYPING)
+    typed(
+        stage,
+        usize::MAX,
+        TYPING,
+        |node| {
+            if is_down(node) { type_both(node) } else { type_start(node) }
+        },
+    )
 }
 
-fn typed(stage: &Stage, times: usize, pause: Duration) -> Result<()> {
+fn is_down(node: &Node) -> bool {
+    let state = node.exec_within(&["systemctl", "is-active", "mariadb"], LIMIT);
+    state.is_ok_and(|state| matches!(state.text(), "inactive" | "failed"))
+}
+
+fn typed(
+    stage: &Stage,
+    times: usize,
+    pause: Duration,
+    type_in: impl Fn(&Node) -> usize + Sync,
+) -> Result<()> {
     let scene = Scene::open(stage)?;
     scene.lab.power_cut_all()?;
     let on = scene.lab.boot_all()?;
@@ -104,7 +124,7 @@ fn typed(stage: &Stage, times: usize, pause: Duration) -> Result<()> {
         for node in scene.lab.nodes() {
             scope.spawn(|| {
                 for _ in (0..times).take_while(|_| !back.load(Ordering::SeqCst)) {
-                    refused.fetch_add(type_both(node), Ordering::SeqCst);
+                    refused.fetch_add(type_in(node), Ordering::SeqCst);
                     thread::sleep(pause);
                 }
             });
@@ -123,10 +143,15 @@ fn typed(stage: &Stage, times: usize, pause: Duration) -> Result<()> {
 /// Gives how many of the two were refused. Whether they were is for the gate; what follows from
 /// it is what counts.
 fn type_both(node: &Node) -> usize {
-    let lines: [&[&str]; 2] = [&["galera_new_cluster"], &["systemctl", "start", "mariadb"]];
-    let failed =
-        |line: &&&[&str]| node.exec_within(line, LIMIT).is_ok_and(|answer| !answer.success());
-    lines.iter().filter(failed).count()
+    refused(node, &["galera_new_cluster"]) + type_start(node)
+}
+
+fn type_start(node: &Node) -> usize {
+    refused(node, &["systemctl", "start", "mariadb"])
+}
+
+fn refused(node: &Node, line: &[&str]) -> usize {
+    usize::from(node.exec_within(line, LIMIT).is_ok_and(|answer| !answer.success()))
 }
 
 /// Story 7: one does not return; the others hold and name it. Then it returns.
@@ -137,19 +162,7 @@ pub fn one_missing(stage: &mut Stage) -> Result<()> {
     scene.lab.boot(&["db-a"])?;
     let booted = Instant::now();
     let present = [scene.lab.node("db-a")?, scene.lab.node("db-b")?];
-    wait_until("both hold and name db-c", HOLD_LIMIT, || {
-        let said: Vec<_> = present.iter().map(|node| Status::of(node)).collect();
-        let holds = |status: &Result<Status>| {
-            status.as_ref().is_ok_and(|it| it.state() == "holding" && it.missing() == ["db-c"])
-        };
-        Wait::of(said.iter().all(holds), || {
-            let words = said.iter().map(|status| match status {
-                Ok(status) => status.words(),
-                Err(error) => format!("{error:#}"),
-            });
-            words.collect::<Vec<_>>().join("; ")
-        })
-    })?;
+    wait_held(&present, &["db-c"], HOLD_LIMIT)?;
     scene.stage().note(format!("held {} after the second node's boot", seconds(booted.elapsed())));
     scene.stage().note(Status::of(present[0])?.words());
     for node in present {

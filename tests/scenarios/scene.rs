@@ -26,6 +26,8 @@ pub struct Scene<'a> {
     stage: &'a Stage,
     /// Its nodes.
     pub lab: &'a Lab,
+    /// Those of them that have a database.
+    data: &'a [Node],
     client: Option<Client>,
     observer: Option<Observer>,
     epoch: u64,
@@ -39,17 +41,19 @@ impl<'a> Scene<'a> {
         let began = Instant::now();
         relight::found(lab)?;
         stage.note(format!("founded and joined in {}", seconds(began.elapsed())));
-        Self::on(stage, lab, Client::start(lab.nodes())?)
+        Self::on(stage, lab, lab.nodes(), Client::start(lab.nodes())?)
     }
 
     /// As [`Scene::open`], for a cluster that the story has made in its own way, with the client
-    /// that writes to it. (A second client would write the rows of the first again.)
-    pub fn on(stage: &'a Stage, lab: &'a Lab, client: Client) -> Result<Self> {
-        let observer = Observer::start(lab.nodes())?;
+    /// that writes to it and the nodes that have a database. (A second client would write the rows
+    /// of the first again.)
+    pub fn on(stage: &'a Stage, lab: &'a Lab, data: &'a [Node], client: Client) -> Result<Self> {
+        let observer = Observer::start(data)?;
         client.wait_for_rows(ROWS, LIMIT)?;
         let mut scene = Self {
             stage,
             lab,
+            data,
             client: Some(client),
             observer: Some(observer),
             epoch: 0,
@@ -58,7 +62,7 @@ impl<'a> Scene<'a> {
         observed(&scene)?.wait_all_synced(Instant::now(), LIMIT)?;
         let first = lab.nodes().first().context("a lab without nodes")?;
         scene.epoch = Status::of(first)?.epoch().context("the status names no epoch")?;
-        scene.history = history(observed(&scene)?, lab)?;
+        scene.history = history(observed(&scene)?, data)?;
         Ok(scene)
     }
 
@@ -115,9 +119,9 @@ impl<'a> Scene<'a> {
         self.observer()?.wait_all_synced(Instant::now(), LIMIT)?;
         relight::wait_healthy(self.lab.nodes(), LIMIT)?;
         let more = self.epoch()?.checked_sub(self.epoch).context("the epoch went back")?;
-        let history = history(self.observer()?, self.lab)?;
+        let history = history(self.observer()?, self.data)?;
         let log = self.client.take().context("the client has stopped")?.stop();
-        let verification = log.verify(self.lab.nodes())?;
+        let verification = log.verify(self.data)?;
         self.stage.note(verification.to_string());
         ensure!(verification.is_clean(), "rows are not what was promised: {verification}");
         let doubles = self.observer()?.timeline().double_primaries();
@@ -146,9 +150,9 @@ fn observed<'s>(scene: &'s Scene<'_>) -> Result<&'s Observer> {
 }
 
 /// The one history that all nodes are on, as the servers say it.
-fn history(observer: &Observer, lab: &Lab) -> Result<String> {
+fn history(observer: &Observer, nodes: &[Node]) -> Result<String> {
     wait_until("all nodes name one history", LIMIT, || {
-        let said = lab.nodes().iter().map(|node| match observer.latest(node.name())?.seen {
+        let said = nodes.iter().map(|node| match observer.latest(node.name())?.seen {
             Seen::View(view) if view.is_synced() => Some(view.history),
             Seen::View(_) | Seen::Unheard(_) => None,
         });
@@ -177,6 +181,23 @@ pub fn failed_writes(log: &WriteLog, moment: Instant) -> (usize, String) {
         let _ = write!(text, "; {line}");
     }
     (failed.len(), text)
+}
+
+/// Waits until these nodes hold, and name these as missing.
+pub fn wait_held(nodes: &[&Node], missing: &[&str], limit: Duration) -> Result<()> {
+    wait_until(&format!("they hold and name {missing:?}"), limit, || {
+        let said: Vec<_> = nodes.iter().map(|node| Status::of(node)).collect();
+        let holds = |status: &Result<Status>| {
+            status.as_ref().is_ok_and(|it| it.state() == "holding" && it.missing() == missing)
+        };
+        Wait::of(said.iter().all(holds), || {
+            let words = said.iter().map(|status| match status {
+                Ok(status) => status.words(),
+                Err(error) => format!("{error:#}"),
+            });
+            words.collect::<Vec<_>>().join("; ")
+        })
+    })
 }
 
 /// Does the same to several nodes at the same moment; gives the first failure.

@@ -167,11 +167,10 @@ impl Hands {
             DatadirVerb::ForceStateTransfer => {
                 ("force a state transfer", "relight-datadir@force-state-transfer.service")
             }
-            DatadirVerb::MarkEpoch => ("mark the epoch", "relight-datadir@mark-epoch.service"),
         };
         let datadir = datadir.ok_or(ActError::DatadirUnknown)?;
         let position = position.map(|position| (position.history, position.seqno));
-        let request = DatadirRequest { verb, datadir, position, mark: None };
+        let request = DatadirRequest { verb, datadir, position };
         self.request(what, DATADIR_REQUEST, &request)?;
         self.unit(what, unit, UNIT_MAX).await
     }

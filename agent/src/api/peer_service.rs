@@ -1,6 +1,6 @@
 //! Answers the other agents, and nodes that want to become one.
 //!
-//! Rights: `Call` and `Renew` need a certificate of a node on the roster; `Join` needs a token;
+//! Rights: `Call` needs a certificate of a node on the roster; `Join` needs a token;
 //! `Probe` connects back to whoever asks, at a few fixed ports, and to nobody else.
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,9 +13,7 @@ use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::{Member as RosterMember, Role};
 use relight_core::ledger::token::TokenId;
 use relight_proto::v1::peer_server::Peer;
-use relight_proto::v1::{
-    JoinAnswer, JoinCall, PortAnswer, ProbeAnswer, ProbeCall, RenewAnswer, RenewCall, Sealed,
-};
+use relight_proto::v1::{JoinAnswer, JoinCall, PortAnswer, ProbeAnswer, ProbeCall, Sealed};
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -170,18 +168,6 @@ impl Peer for PeerService {
         }
         let clock_unix_ms = i64::try_from(now_unix_ms()).unwrap_or(i64::MAX);
         Ok(Response::new(ProbeAnswer { ports, clock_unix_ms }))
-    }
-
-    async fn renew(&self, request: Request<RenewCall>) -> Result<Response<RenewAnswer>, Status> {
-        let caller = self.caller(&request).await?;
-        let document = self.member.ledger.cached();
-        let Some(listed) = document.roster.members.get(&caller.node) else {
-            return Err(Status::permission_denied("this node is not on the roster"));
-        };
-        let profile = profile(caller.node, listed);
-        let issued = self.member.ca.issue(&request.get_ref().request, &profile, UnixTime::now());
-        let certificate = issued.map_err(|error| Status::invalid_argument(chain(&error)))?;
-        Ok(Response::new(RenewAnswer { certificate }))
     }
 }
 

@@ -24,6 +24,7 @@ use super::member::Member;
 use super::picture::MemberPicture;
 use super::round::{Thread, worth_telling};
 use crate::act::ActError;
+use crate::gate::keeper::KeeperError;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::{Context, Look};
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
@@ -50,7 +51,7 @@ pub enum FreezeError {
     Ledger(#[source] crate::ledger::LedgerError),
     /// The promise could not be stored.
     #[error("failed to store the freeze")]
-    Keeper(#[from] crate::gate::keeper::KeeperError),
+    Keeper(#[from] KeeperError),
     /// The server could not be stopped, or evidence not be taken.
     #[error("failed to prove the server off")]
     Act(#[from] ActError),
@@ -327,7 +328,14 @@ async fn carry_out(
         }
     }
     for action in &plan.actions {
-        act(member, &picture.document, action, look).await?;
+        match act(member, &picture.document, action, look).await {
+            // The start that was planned has happened since this node was looked at.
+            Err(ActError::Keeper(KeeperError::Refused(refusal))) => {
+                debug!(%refusal, "the node has moved on; the rest of the plan is dropped");
+                return Ok(());
+            }
+            done => done?,
+        }
     }
     Ok(())
 }

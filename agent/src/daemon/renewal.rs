@@ -2,7 +2,7 @@
 //!
 //! Every member holds the CA's key, so no other node has to run for it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
@@ -12,10 +12,10 @@ use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::{Member, credentials_of};
 use super::records::Identity;
-use crate::identity::ca::{CaError, LeafProfile, NodeKey};
+use crate::identity::ca::{CaError, CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role;
-use crate::identity::credentials::CredentialsError;
-use crate::store::StoreError;
+use crate::identity::credentials::{CredentialsError, LiveCredentials};
+use crate::store::{RecordFile, StoreError};
 
 /// How often the age is looked at.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -36,28 +36,34 @@ pub async fn run(member: Arc<Member>) {
     hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         hours.tick().await;
-        let validity = member.credentials.current().validity();
-        if !validity.renewal_due(UnixTime::now()) {
-            continue;
-        }
         let worker = member.clone();
-        let renewed = tokio::task::spawn_blocking(move || renew(&worker)).await;
-        match renewed {
-            Ok(Ok(())) => {
+        let renewed = tokio::task::spawn_blocking(move || {
+            renew_if_due(&worker.identity, &worker.ca, &worker.credentials, UnixTime::now())
+        });
+        match renewed.await {
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Ok(true)) => {
                 member.tell(Level::Notice, EventKind::Agent, "renewed this node's certificate")
             }
             Ok(Err(error)) => {
                 let text = format!("the certificate was not renewed: {}", chain(&error));
                 member.tell(Level::Error, EventKind::Agent, text);
             }
-            Err(_) => {}
         }
     }
 }
 
-/// A new key and a new certificate: stored first, in force after it.
-fn renew(member: &Member) -> Result<(), RenewalError> {
-    let mut held = member.identity.lock().unwrap_or_else(PoisonError::into_inner);
+/// A new key and a new certificate: stored first, in force after it. Gives whether it was time.
+fn renew_if_due(
+    held: &Mutex<(Identity, RecordFile<Identity>)>,
+    ca: &CertificateAuthority,
+    live: &LiveCredentials,
+    now: UnixTime,
+) -> Result<bool, RenewalError> {
+    if !live.current().validity().renewal_due(now) {
+        return Ok(false);
+    }
+    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
     let key = NodeKey::generate()?;
     let profile = LeafProfile {
         node: held.0.node,
@@ -65,11 +71,15 @@ fn renew(member: &Member) -> Result<(), RenewalError> {
         address: held.0.address,
         role: Role::Peer,
     };
-    let chain = member.ca.issue(&key.request()?, &profile, UnixTime::now())?;
+    let chain = ca.issue(&key.request()?, &profile, now)?;
     let identity = Identity { chain, key: key.pem(), ..held.0.clone() };
     let credentials = credentials_of(&identity)?;
     held.1.write(&identity)?;
     held.0 = identity;
-    member.credentials.swap(credentials)?;
-    Ok(())
+    live.swap(credentials)?;
+    Ok(true)
 }
+
+#[cfg(test)]
+#[path = "renewal/tests.rs"]
+mod tests;

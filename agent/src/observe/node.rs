@@ -18,12 +18,18 @@ use relight_core::ids::{GcommId, Incarnation, NodeId, Uuid};
 use relight_core::ledger::roster::Roster;
 use relight_core::lineage::permit::Standing;
 use relight_core::position::{Position, Quality, StoredPosition};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::evidence::{Evidence, Setting, setting};
 use super::server::{ServerAnswer, ServerFacts, ServerProbe};
 use crate::daemon::records::Views;
 use crate::systemd::{Systemd, SystemdError, UnitState};
+
+/// How long a start that is being refused is waited for. Far more than one takes, and less than a
+/// peer waits for an observation.
+const REFUSAL_MAX: Duration = Duration::from_millis(600);
+/// How often it is looked at meanwhile.
+const REFUSAL_LOOK: Duration = Duration::from_millis(20);
 
 /// What the other parts of the daemon know of this node at the moment of looking.
 #[derive(Debug)]
@@ -108,7 +114,7 @@ impl NodeWatch {
 
     /// Looks once. Bounded in time by the time-outs of its sources.
     pub async fn look(&self, context: Context<'_>) -> Look {
-        let (unit, answer) = tokio::join!(self.systemd.state(&self.unit), self.probe.ask());
+        let (unit, answer) = self.settled().await;
         let mut warnings = Vec::new();
         let (server, unpermitted) = server_state(unit.as_ref(), &answer, &mut warnings);
         let facts = match answer {
@@ -160,6 +166,23 @@ impl NodeWatch {
             warnings,
         };
         Look { observation, evidence, facts, unit: unit.ok() }
+    }
+
+    /// What systemd and the server say, once a start that the gate refuses is over.
+    ///
+    /// Such a start has no server, lasts some hundredths of a second, and looks like activating and
+    /// deactivating meanwhile. Somebody who types one every second must not keep this node from
+    /// being proven off (R2): so it is looked at again until it is over, or for too long.
+    async fn settled(&self) -> (Result<UnitState, SystemdError>, ServerAnswer) {
+        let until = Instant::now() + REFUSAL_MAX;
+        loop {
+            let seen = tokio::join!(self.systemd.state(&self.unit), self.probe.ask());
+            let passing = seen.0.as_ref().is_ok_and(is_refused_start);
+            if !passing || seen.1 != ServerAnswer::Absent || Instant::now() >= until {
+                return seen;
+            }
+            sleep(REFUSAL_LOOK).await;
+        }
     }
 
     /// Notes whether a server is up without a primary component, and for how long it has been.
@@ -235,6 +258,14 @@ fn view_of(synced: &SyncedView) -> relight_core::evidence::frontier::View {
         stamp: synced.stamp,
         members: synced.members.iter().copied().map(ViewMember::Stranger).collect(),
     }
+}
+
+/// Whether the gate is being asked, or has refused: from `condition` a unit goes on to `start-pre`
+/// or ends by the steps of a stop without ever having had a main process.
+fn is_refused_start(unit: &UnitState) -> bool {
+    let step =
+        matches!(unit.sub.as_str(), "condition" | "stop-sigterm" | "final-sigterm" | "stop-post");
+    step && unit.main_pid == 0
 }
 
 /// The state of the process. Proven off means: systemd says so and nobody answers at the socket

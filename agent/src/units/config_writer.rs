@@ -51,8 +51,6 @@ pub enum ConfigVerb {
     Update,
     /// Everything back to how it was.
     Remove,
-    /// The socket units only.
-    MaskSocket,
     /// The drop-ins of this version of the package on a member; nothing elsewhere. Run by the
     /// package's own script, so no unit and no right of the daemon's leads here.
     Refresh,
@@ -157,7 +155,6 @@ pub fn run(verb: ConfigVerb, paths: &HostPaths, unit: &str) -> Result<(), UnitEr
             write_drop_ins(paths, &before.unit)?;
             systemctl::run(&["daemon-reload"]).map(drop)
         }
-        ConfigVerb::MaskSocket => mask_sockets(&remember(paths, unit)?),
         ConfigVerb::Remove => remove(paths, unit),
     }
 }

@@ -8,12 +8,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use relight_core::evidence::record::{
-    DatadirRequest, DatadirUse, DatadirVerb, EpochMark, FileCopy,
-};
+use relight_core::evidence::record::{DatadirRequest, DatadirUse, DatadirVerb, FileCopy};
 use relight_core::files::grastate::render_grastate;
 
-use super::evidence::{self, EPOCH_MARK};
+use super::evidence;
 use super::server_options::EffectiveOptions;
 use super::{UnitError, durable, locks};
 use crate::codec::{Record, RecordKind, decode};
@@ -63,7 +61,6 @@ pub const fn word(verb: DatadirVerb) -> &'static str {
         DatadirVerb::AllowBootstrap => "allow-bootstrap",
         DatadirVerb::ForgetView => "forget-view",
         DatadirVerb::ForceStateTransfer => "force-state-transfer",
-        DatadirVerb::MarkEpoch => "mark-epoch",
     }
 }
 
@@ -78,8 +75,6 @@ pub fn run(verb: DatadirVerb, places: &Places) -> Result<(), UnitError> {
     let hint = "stop the server first; `agentctl status` says whether it runs";
     match locks::datadir_use(&places.datadir) {
         DatadirUse::Free => {}
-        // The mark is written beside a server that joined, and no server reads it.
-        _ if verb == DatadirVerb::MarkEpoch => {}
         DatadirUse::Held { file, pid } => {
             let who = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
             let what = format!("the datadir is in use: `{file}` is locked{who}");
@@ -94,54 +89,29 @@ pub fn run(verb: DatadirVerb, places: &Places) -> Result<(), UnitError> {
         let what = format!("failed to {} in `{}`", word(verb), places.datadir.display());
         UnitError::because(what, error, "is the disk full, or mounted read-only?")
     };
-    match (verb, request.position, request.mark) {
-        (DatadirVerb::AllowBootstrap, Some((history, seqno)), None) => {
+    match (verb, request.position) {
+        (DatadirVerb::AllowBootstrap, Some((history, seqno))) => {
             keep_copy(places, "grastate.dat").map_err(failed)?;
             let text = render_grastate(Some(history), Some(seqno), true);
             write(places, "grastate.dat", &text).map_err(failed)
         }
-        (DatadirVerb::ForgetView, None, None) => {
+        (DatadirVerb::ForgetView, None) => {
             keep_copy(places, "gvwstate.dat").map_err(failed)?;
             durable::remove(&places.datadir, "gvwstate.dat").map_err(failed)
         }
-        (DatadirVerb::ForceStateTransfer, None, None) => {
+        (DatadirVerb::ForceStateTransfer, None) => {
             // Both copies before the first removal, so that no crash loses one.
             keep_copy(places, "gvwstate.dat").map_err(failed)?;
             keep_copy(places, "grastate.dat").map_err(failed)?;
             durable::remove(&places.datadir, "gvwstate.dat").map_err(failed)?;
             durable::remove(&places.datadir, "grastate.dat").map_err(failed)
         }
-        (DatadirVerb::MarkEpoch, None, Some(mark)) => {
-            write(places, EPOCH_MARK, &render_mark(&mark)).map_err(failed)
-        }
-        (_, position, mark) => {
-            let what = format!(
-                "the request for {} does not fit: position {}, mark {}",
-                word(verb),
-                if position.is_some() { "given" } else { "missing" },
-                if mark.is_some() { "given" } else { "missing" },
-            );
+        (_, position) => {
+            let given = if position.is_some() { "given" } else { "missing" };
+            let what = format!("the request for {} does not fit: position {given}", word(verb));
             Err(UnitError::new(what, "this is relightd's mistake; please report it"))
         }
     }
-}
-
-/// The text of an epoch mark: `cluster` and `epoch`, one line each.
-#[must_use]
-pub fn render_mark(mark: &EpochMark) -> String {
-    format!("cluster {}\nepoch {}\n", mark.cluster, mark.epoch)
-}
-
-/// Reads an epoch mark; nothing unless it is whole.
-#[must_use]
-pub fn parse_mark(bytes: &[u8]) -> Option<EpochMark> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let mut lines = text.strip_suffix('\n')?.split('\n');
-    let cluster = lines.next()?.strip_prefix("cluster ")?.parse().ok()?;
-    let epoch = relight_core::ids::Epoch(lines.next()?.strip_prefix("epoch ")?.parse().ok()?);
-    let mark = EpochMark { cluster, epoch };
-    // Only what we would have written: no leading zero, no sign, no third line.
-    (render_mark(&mark).as_bytes() == bytes).then_some(mark)
 }
 
 fn read_request(verb: DatadirVerb, places: &Places) -> Result<DatadirRequest, UnitError> {

@@ -13,7 +13,6 @@ pub mod durable;
 pub mod evidence;
 pub mod galera_config;
 pub mod gate_client;
-pub mod kill;
 pub mod locks;
 pub mod server_options;
 pub mod stop_hook;

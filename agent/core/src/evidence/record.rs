@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{BootId, ClusterId, Epoch, HistoryId, Seqno};
+use crate::ids::{BootId, HistoryId, Seqno};
 
 /// A file of the datadir at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,17 +204,6 @@ pub enum DatadirVerb {
     ForgetView,
     /// Both state files removed, so that Galera takes a full state transfer (R16).
     ForceStateTransfer,
-    /// The epoch mark written (R17). The only verb that a running server does not forbid.
-    MarkEpoch,
-}
-
-/// The mark that ties a datadir to an epoch of a cluster (R17).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EpochMark {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// The epoch whose data this is.
-    pub epoch: Epoch,
 }
 
 /// What the daemon asks of `relight-datadir@.service`.
@@ -226,6 +215,4 @@ pub struct DatadirRequest {
     pub datadir: FileIdentity,
     /// The decided position, for [`DatadirVerb::AllowBootstrap`] only.
     pub position: Option<(HistoryId, Seqno)>,
-    /// The mark, for [`DatadirVerb::MarkEpoch`] only.
-    pub mark: Option<EpochMark>,
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use relight_core::files::grastate::parse_grastate;
-use relight_core::ids::{ClusterId, Epoch, HistoryId, Seqno};
+use relight_core::ids::{HistoryId, Seqno};
 
 use super::*;
 use crate::codec::encode;
@@ -34,7 +34,6 @@ impl Node {
             verb,
             datadir: evidence::directory_identity(&self.places.datadir).unwrap(),
             position: (verb == DatadirVerb::AllowBootstrap).then_some(POSITION),
-            mark: (verb == DatadirVerb::MarkEpoch).then_some(mark()),
         }
     }
 
@@ -49,10 +48,6 @@ impl Node {
         let path = |number| folder.join(format!("{name}.{number}"));
         numbers.into_iter().map(|number| fs::read_to_string(path(number)).unwrap()).collect()
     }
-}
-
-fn mark() -> EpochMark {
-    EpochMark { cluster: ClusterId::from_number(1), epoch: Epoch(7) }
 }
 
 #[test]
@@ -125,16 +120,4 @@ fn a_file_that_cannot_be_copied_is_not_removed() {
     let verb = DatadirVerb::ForgetView;
     assert!(node.run(verb, &node.request(verb)).is_err());
     assert!(path.exists());
-}
-
-#[test]
-fn marks_are_whole_or_nothing() {
-    let node = node();
-    node.run(DatadirVerb::MarkEpoch, &node.request(DatadirVerb::MarkEpoch)).unwrap();
-    let bytes = fs::read(node.places.datadir.join(EPOCH_MARK)).unwrap();
-    assert_eq!(parse_mark(&bytes), Some(mark()));
-    for end in 0..bytes.len() {
-        assert_eq!(parse_mark(bytes.get(..end).unwrap()), None, "cut at {end}");
-    }
-    assert_eq!(parse_mark(b"cluster 0\nepoch 1\n"), None);
 }

@@ -1,0 +1,98 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+use relight_core::ids::{AcceptorId, ClusterId, NodeId};
+use relight_core::ledger::roster::Role as RosterRole;
+use tempfile::TempDir;
+
+use super::*;
+use crate::identity::ca::LEAF_LIFE;
+use crate::identity::certificate::Validity;
+use crate::store::{Loaded, Store};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+struct Node {
+    _dir: TempDir,
+    store: Store,
+    ca: CertificateAuthority,
+    live: LiveCredentials,
+    held: Mutex<(Identity, RecordFile<Identity>)>,
+}
+
+fn at(days: u32) -> UnixTime {
+    // A time of its own: nothing here may look at the machine's clock.
+    UnixTime::since_unix_epoch(DAY * (20_000 + days))
+}
+
+/// A member since day 0.
+fn node() -> Node {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let cluster = ClusterId::from_number(1);
+    let ca = CertificateAuthority::found(cluster, &"prod".parse().unwrap(), at(0)).unwrap();
+    let key = NodeKey::generate().unwrap();
+    let profile = LeafProfile {
+        node: NodeId::from_number(1),
+        name: "db-a".parse().unwrap(),
+        address: "127.0.0.1".parse().unwrap(),
+        role: Role::Peer,
+    };
+    let identity = Identity {
+        cluster,
+        cluster_name: "prod".parse().unwrap(),
+        node: profile.node,
+        name: profile.name.clone(),
+        address: profile.address,
+        zone: None,
+        role: RosterRole::Data,
+        acceptor: AcceptorId::from_number(1),
+        chain: ca.issue(&key.request().unwrap(), &profile, at(0)).unwrap(),
+        key: key.pem(),
+        ca_certificate: ca.certificate_pem().to_owned(),
+        ca_key: ca.key_pem(),
+        gossip_keys: Vec::new(),
+    };
+    let live = LiveCredentials::new(credentials_of(&identity).unwrap());
+    let file = match store.record::<Identity>("identity").unwrap() {
+        Loaded::Missing(vacancy) => vacancy.create(&identity).unwrap(),
+        Loaded::Present(..) => panic!("a fresh store holds an identity"),
+    };
+    let held = Mutex::new((identity, file));
+    Node { _dir: dir, store, ca, live, held }
+}
+
+impl Node {
+    fn pass(&self, days: u32) -> bool {
+        renew_if_due(&self.held, &self.ca, &self.live, at(days)).unwrap()
+    }
+
+    /// What is in force, which must be what the disk holds.
+    fn validity(&self) -> Validity {
+        let Loaded::Present(stored, _) = self.store.record::<Identity>("identity").unwrap() else {
+            panic!("the identity is gone");
+        };
+        let stored = credentials_of(&stored).unwrap().validity();
+        assert_eq!(stored, self.live.current().validity());
+        stored
+    }
+}
+
+#[test]
+fn a_certificate_is_renewed_at_two_thirds_of_its_life_and_is_in_force_at_once() {
+    assert_eq!(LEAF_LIFE, DAY * 90);
+    let node = node();
+    let (first, whose) = (node.validity(), node.live.current().identity().clone());
+    assert!(!node.pass(59));
+    assert_eq!(node.validity(), first);
+    assert!(node.pass(61));
+    let second = node.validity();
+    assert_eq!(node.live.current().identity(), &whose);
+    assert_eq!(second.not_after.as_secs() - first.not_after.as_secs(), 61 * DAY.as_secs());
+    assert!(!node.pass(62), "once is enough");
+}
+
+#[test]
+fn a_certificate_that_expired_while_the_node_was_off_is_renewed_as_well() {
+    let node = node();
+    assert!(node.pass(400));
+    assert!(!node.validity().renewal_due(at(400)));
+}
