@@ -108,7 +108,10 @@ pub fn join(node: &Node, token: &str) -> Result<()> {
 
 /// A fresh Debian node starts its server at boot, and `agentctl` is typed by somebody who has seen
 /// the machine come up.
-fn wait_started(node: &Node) -> Result<()> {
+///
+/// # Errors
+/// If the server is not active within a minute.
+pub fn wait_started(node: &Node) -> Result<()> {
     wait_until(&format!("mariadb of {} has started", node.name()), HEALTHY_LIMIT, || {
         let state = node.exec(&["systemctl", "is-active", "mariadb"]);
         let word = state.map_or_else(|error| format!("{error:#}"), |it| it.text().to_owned());

@@ -16,6 +16,7 @@ mod damaged_files;
 mod guarded;
 mod lab_itself;
 mod one_node;
+mod packaged;
 mod plain_galera;
 mod power_loss;
 mod runner;
@@ -88,6 +89,11 @@ const STORIES: &[Story] = &[
         name: "read_only_until_opened",
         about: "a leader takes no writes before enough members are Synced",
         run: guarded::read_only_until_opened,
+    },
+    Story {
+        name: "package_leaves_nothing",
+        about: "installing changes nothing; leave and purge leave nothing, and purge spares a server",
+        run: packaged::leaves_nothing,
     },
     Story {
         name: "unit_with_files",
