@@ -155,7 +155,7 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
         }
         Verb::Config { verb } => {
             let verb = match verb {
-                ConfigWord::Account => return units::account::run(),
+                ConfigWord::Account => return units::account::run(unit),
                 ConfigWord::Install => ConfigVerb::Install,
                 ConfigWord::Update => ConfigVerb::Update,
                 ConfigWord::Remove => ConfigVerb::Remove,

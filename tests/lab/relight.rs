@@ -194,6 +194,11 @@ impl Status {
         format!("{}{reason}{missing}: {}", self.state(), self.detail())
     }
 
+    /// The state of a node's server.
+    pub fn server(&self, node: &str) -> Option<&str> {
+        self.node(node)?.pointer("/server")?.as_str()
+    }
+
     /// What the status warns of on a node.
     pub fn warnings(&self, node: &str) -> Vec<&str> {
         let warnings = self.node(node).and_then(|node| node.pointer("/warnings")?.as_array());

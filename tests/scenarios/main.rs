@@ -101,9 +101,9 @@ const STORIES: &[Story] = &[
         run: unit_generations::files,
     },
     Story {
-        name: "unit_with_one_process",
-        about: "the server's unit of 10.11.19: the position is recovered by the starting process",
-        run: unit_generations::one_process,
+        name: "unit_with_environment",
+        about: "the server's unit up to 10.11.17: both in systemd's own environment",
+        run: unit_generations::environment,
     },
     Story {
         name: "witness_power_loss",
@@ -140,6 +140,11 @@ const STORIES: &[Story] = &[
         name: "agent_restarts",
         about: "agents are restarted, killed and upgraded under load, and no query fails",
         run: one_node::agent_restarts,
+    },
+    Story {
+        name: "hung_server",
+        about: "a frozen server is seen as hung and waited for, and status answers beside it",
+        run: one_node::hung_server,
     },
     Story {
         name: "paused",

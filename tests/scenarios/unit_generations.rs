@@ -1,5 +1,6 @@
 //! The server's unit as other releases of its package have it: where the start position and the
-//! flag to bootstrap come from differs (facts/galera.md 1.5), and the gate must hold with each.
+//! flag to bootstrap come from differs (facts/galera.md 1.5), and the gate must hold with each. The
+//! lab's own package, 10.11.19, has a third way: every other story runs on it.
 
 use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight;
@@ -15,11 +16,30 @@ const BOOTSTRAP: &str = "/usr/bin/galera_new_cluster";
 struct Generation {
     /// The lines of the unit's start, position and flag included.
     start: &'static str,
-    /// The flag's file, which `galera_new_cluster` writes and takes away.
-    flag: &'static str,
+    /// What `galera_new_cluster` runs.
+    bootstrap: &'static str,
 }
 
-/// Position and flag come from files below `/run/mysqld`, as since 10.11.18.
+/// Position and flag come through systemd's own environment, as until 10.11.17.
+const ENVIRONMENT: Generation = Generation {
+    start: r#"PermissionsStartOnly=true
+ExecStartPre=/usr/bin/install -m 755 -o mysql -g root -d /run/mysqld
+ExecStartPre=/bin/sh -c "systemctl unset-environment _WSREP_START_POSITION"
+ExecStartPre=/bin/sh -c "VAR=$$(/usr/bin/galera_recovery) && \
+ systemctl set-environment _WSREP_START_POSITION=$$VAR"
+ExecStart=/usr/sbin/mariadbd $MYSQLD_OPTS $_WSREP_NEW_CLUSTER $_WSREP_START_POSITION
+ExecStartPost=/bin/sh -c "systemctl unset-environment _WSREP_START_POSITION"
+"#,
+    bootstrap: r#"
+systemctl set-environment _WSREP_NEW_CLUSTER=--wsrep-new-cluster
+systemctl restart "${1:-mariadb}"
+code=$?
+systemctl set-environment _WSREP_NEW_CLUSTER=
+exit $code
+"#,
+};
+
+/// Position and flag come from files below `/run/mysqld`, as in 10.11.18.
 const FILES: Generation = Generation {
     start: r#"PermissionsStartOnly=true
 EnvironmentFile=-/run/mysqld/wsrep-start-position
@@ -31,27 +51,26 @@ ExecStartPre=/bin/sh -c "VAR=$$(/usr/bin/galera_recovery) && \
 ExecStart=/usr/sbin/mariadbd $MYSQLD_OPTS $_WSREP_NEW_CLUSTER $_WSREP_START_POSITION
 ExecStartPost=/bin/rm -f /run/mysqld/wsrep-start-position
 "#,
-    flag: "/run/mysqld/wsrep-new-cluster",
-};
-
-/// The position is recovered by the very process that becomes the server, as since 10.11.19.
-const ONE_PROCESS: Generation = Generation {
-    start: r#"EnvironmentFile=-/run/mariadb-wsrep-new-cluster
-ExecStartPre=+/usr/bin/install -m 755 -o mysql -g root -d /run/mysqld
-ExecStart=/bin/sh -c "set -f; VAR=$$(/usr/bin/galera_recovery) || exit 1; \
- exec /usr/sbin/mariadbd $$MYSQLD_OPTS $$_WSREP_NEW_CLUSTER $$VAR"
+    bootstrap: r#"
+echo _WSREP_NEW_CLUSTER=--wsrep-new-cluster > /run/mysqld/wsrep-new-cluster
+systemctl restart "${1:-mariadb}"
+code=$?
+rm -f /run/mysqld/wsrep-new-cluster
+exit $code
 "#,
-    flag: "/run/mariadb-wsrep-new-cluster",
 };
+/// Fails if a flag to bootstrap is left in any of the places.
+const NO_FLAG: &str = "! systemctl show-environment | grep -- --wsrep-new-cluster && \
+    ! ls /run/mysqld/wsrep-new-cluster /run/mariadb-wsrep-new-cluster 2>/dev/null";
+
+/// Story 1, 2 and 6 with position and flag in systemd's environment.
+pub fn environment(stage: &mut Stage) -> Result<()> {
+    with(stage, &ENVIRONMENT)
+}
 
 /// Story 1, 2 and 6 with position and flag in files.
 pub fn files(stage: &mut Stage) -> Result<()> {
     with(stage, &FILES)
-}
-
-/// Story 1, 2 and 6 with a shell that becomes the server.
-pub fn one_process(stage: &mut Stage) -> Result<()> {
-    with(stage, &ONE_PROCESS)
 }
 
 fn with(stage: &Stage, generation: &Generation) -> Result<()> {
@@ -59,7 +78,7 @@ fn with(stage: &Stage, generation: &Generation) -> Result<()> {
     on_each(&lab.nodes().iter().collect::<Vec<_>>(), |node| install(node, generation))?;
     relight::found(lab)?;
     let scene = Scene::on(stage, lab, lab.nodes(), Client::start(lab.nodes())?)?;
-    is_in_force(lab, generation)?;
+    is_in_force(lab)?;
 
     lab.power_cut_all()?;
     let on = lab.boot_all()?;
@@ -76,38 +95,33 @@ fn with(stage: &Stage, generation: &Generation) -> Result<()> {
     let on = lab.boot_all()?;
     scene.recovered(on, "power on after a shutdown of one after another")?;
     for node in lab.nodes() {
-        let left = node.exec(&["test", "-e", generation.flag])?.success();
-        ensure!(!left, "the flag to bootstrap was left on {}", node.name());
+        let looked = node.exec(&["sh", "-c", NO_FLAG])?;
+        ensure!(looked.success(), "a flag to bootstrap is left on {}", node.name());
     }
     scene.close(2..=3)
 }
 
 /// Puts the unit and the bootstrap command of that generation into a node.
 fn install(node: &Node, generation: &Generation) -> Result<()> {
-    let flag = generation.flag;
     let unit = format!(
-        "[Unit]\nDescription=MariaDB database server\nAfter=network.target\n\n\
+        "[Unit]\nDescription=MariaDB database server of another package\nAfter=network.target\n\n\
          [Install]\nWantedBy=multi-user.target\n\n\
          [Service]\nType=notify\nUser=mysql\nGroup=mysql\nProtectSystem=full\nProtectHome=true\n\
          {}KillSignal=SIGTERM\nSendSIGKILL=no\nRestart=on-abnormal\nRestartSec=5s\nUMask=007\n\
          TimeoutStartSec=900\nTimeoutStopSec=900\nLimitNOFILE=32768\n",
         generation.start
     );
-    let bootstrap = format!(
-        "#!/bin/sh\ntrap 'rm -f {flag}' EXIT\n\
-         echo _WSREP_NEW_CLUSTER=--wsrep-new-cluster > {flag} && \
-         systemctl restart \"${{1:-mariadb}}\"\n"
-    );
+    let bootstrap = format!("#!/bin/sh{}", generation.bootstrap);
     node.write_file(UNIT, unit)?;
     node.write_file(BOOTSTRAP, bootstrap)?;
     node.sh(&format!("chmod 755 {BOOTSTRAP} && systemctl daemon-reload")).map(drop)
 }
 
 /// Whether systemd starts the server as the generation says, and with our gate.
-fn is_in_force(lab: &Lab, generation: &Generation) -> Result<()> {
+fn is_in_force(lab: &Lab) -> Result<()> {
     let node = lab.nodes().first().context("a lab without nodes")?;
     let unit = node.sh("systemctl cat mariadb")?;
-    ensure!(unit.contains(generation.flag), "another unit is in force: {unit}");
+    ensure!(unit.contains("of another package"), "another unit is in force: {unit}");
     ensure!(unit.contains("gate admit"), "the unit has no gate: {unit}");
     Ok(())
 }

@@ -19,6 +19,8 @@ use crate::units::durable;
 
 /// How long a small unit may take.
 const UNIT_MAX: Duration = Duration::from_secs(60);
+/// How long creating the accounts may take: it waits for the scripts of the server's package.
+const ACCOUNTS_MAX: Duration = Duration::from_secs(120);
 /// How long the evidence unit may take: the server replays its log in it.
 const EVIDENCE_MAX: Duration = Duration::from_secs(3600);
 /// How long an orderly stop may take before it is told; it goes on.
@@ -144,7 +146,7 @@ impl Hands {
     /// The unit's.
     pub async fn create_accounts(&self) -> Result<(), ActError> {
         let what = "create the database accounts";
-        self.unit(what, "relight-config@account.service", UNIT_MAX).await
+        self.unit(what, "relight-config@account.service", ACCOUNTS_MAX).await
     }
 
     /// One named change of the data directory that the evidence was about.

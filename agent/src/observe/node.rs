@@ -2,7 +2,7 @@
 //!
 //! Facts only. Where a source does not answer, its part is unknown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use super::evidence::{Evidence, Setting, setting};
 use super::server::{ServerAnswer, ServerFacts, ServerProbe};
 use crate::daemon::records::Views;
 use crate::systemd::{Systemd, SystemdError, UnitState};
+use crate::units::start_scripts::{CONTROL_GROUPS, at_work};
 
 /// How long a start that is being refused is waited for. Far more than one takes, and less than a
 /// peer waits for an observation.
@@ -166,6 +167,12 @@ impl NodeWatch {
             warnings,
         };
         Look { observation, evidence, facts, unit: unit.ok() }
+    }
+
+    /// Whether scripts of the server's package are known to work on the server that has started.
+    pub async fn start_scripts_at_work(&self) -> bool {
+        let Ok(unit) = self.systemd.state(&self.unit).await else { return false };
+        at_work(Path::new(CONTROL_GROUPS), &unit.control_group, unit.main_pid) == Some(true)
     }
 
     /// What systemd and the server say, once a start that the gate refuses is over.

@@ -4,7 +4,9 @@
 //! replicated or logged. Where something is missing, it is written as ordinary replicated DDL, on
 //! purpose without `sql_log_bin = 0`: an account that exists on one member only is a divergence.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
@@ -12,6 +14,12 @@ use relight_core::evidence::record::OptionValue;
 
 use super::UnitError;
 use super::server_options::EffectiveOptions;
+use super::start_scripts::{CONTROL_GROUPS, at_work};
+use super::systemctl;
+
+/// How long scripts of the package may take. Less than the unit's own limit.
+const SCRIPTS_MAX: Duration = Duration::from_secs(100);
+const SCRIPTS_LOOK: Duration = Duration::from_millis(200);
 
 /// An account known by the unix socket: nobody else on the machine can be it, and no password lies
 /// around.
@@ -69,13 +77,14 @@ pub const MYSQL: Account = Account {
     ],
 };
 
-/// Creates what is missing of both accounts.
+/// Creates what is missing of both accounts, on the server of this unit.
 ///
 /// # Errors
 ///
-/// If the server cannot be reached or accepts no write, or an account of that name exists with
+/// If scripts of the server's package do not come to an end, the server cannot be reached or accepts no write, or an account of that name exists with
 /// another authentication.
-pub fn run() -> Result<String, UnitError> {
+pub fn run(unit: &str) -> Result<String, UnitError> {
+    wait_for_scripts(unit)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| {
         UnitError::because("failed to prepare the connection", error, "is memory left?")
@@ -93,6 +102,27 @@ pub fn run() -> Result<String, UnitError> {
         }
         Ok(format!("executed: {}", done.join("; ")))
     })
+}
+
+/// Waits until nothing but us changes the system tables.
+fn wait_for_scripts(unit: &str) -> Result<(), UnitError> {
+    let began = Instant::now();
+    loop {
+        let shown = systemctl::show(unit, &["MainPID", "ControlGroup"])?;
+        let property = |name: &str| shown.get(name).map(String::as_str).unwrap_or_default();
+        let pid = property("MainPID").parse().unwrap_or_default();
+        let groups = Path::new(CONTROL_GROUPS);
+        if at_work(groups, property("ControlGroup"), pid) != Some(true) {
+            return Ok(());
+        }
+        if began.elapsed() > SCRIPTS_MAX {
+            let what = format!("scripts of the server's package still work in {unit}");
+            let hint =
+                format!("`systemctl status {unit}` shows them; when they are done, try again");
+            return Err(UnitError::new(what, hint));
+        }
+        thread::sleep(SCRIPTS_LOOK);
+    }
 }
 
 async fn connect() -> Result<Conn, UnitError> {

@@ -15,6 +15,7 @@ pub mod galera_config;
 pub mod gate_client;
 pub mod locks;
 pub mod server_options;
+pub mod start_scripts;
 pub mod stop_hook;
 pub mod systemctl;
 
