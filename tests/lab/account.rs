@@ -19,8 +19,8 @@ pub(super) const TABLE: &str = "app.entries";
 
 /// Creates the account and the table over the node's own socket; does nothing if they are there.
 ///
-/// Waits for Debian's `mariadb-upgrade`, which runs beside a server that has just started: its local
-/// `ALTER TABLE` and a replicated `CREATE USER` can wait for each other for ever.
+/// Waits for Debian's `mariadb-upgrade`, which runs beside a server that has just started: its
+/// local `ALTER TABLE` and a replicated `CREATE USER` can wait for each other for ever.
 ///
 /// # Errors
 /// If the server does not accept writes.

@@ -9,15 +9,17 @@ use relight_tests::lab::relight;
 use crate::runner::Stage;
 use crate::scene::{LIMIT, Scene, wait_held};
 
-/// A witness is a small machine: it has no database.
-const WITHOUT_DATABASE: &str = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge \
-    'mariadb-*' galera-4 && rm -rf /var/lib/mysql /etc/mysql";
+/// A witness is a small machine that has no database, and knows no unit of that name.
+const WITHOUT_DATABASE: &str = "systemctl disable --quiet --now mariadb && \
+    rm -rf /usr/lib/systemd/system/mariadb* /etc/init.d/mariadb /usr/sbin/mariadbd \
+        /usr/sbin/mysqld /var/lib/mysql /etc/mysql && systemctl daemon-reload";
 
 /// The witness votes, holds no data, and is not waited for; a silent data node is.
 pub fn power_losses(stage: &mut Stage) -> Result<()> {
     let lab = stage.lab(3)?;
     let (witness, data) = lab.nodes().split_last().context("a lab without nodes")?;
-    witness.exec_within(&["sh", "-c", WITHOUT_DATABASE], LIMIT)?.expect_success("apt purge")?;
+    relight::wait_started(witness)?;
+    witness.sh(WITHOUT_DATABASE)?;
     relight::install(lab)?;
     let [first, second] = data else { anyhow::bail!("two nodes with data") };
     relight::init(first)?;

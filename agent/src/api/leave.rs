@@ -17,6 +17,10 @@ use crate::ledger::ChangeError;
 /// Records of a member, the identity first: without it the rest binds nobody.
 const RECORDS: [&str; 5] = ["identity", "gate", "views", "acceptor", "document"];
 
+/// How many changes of the ledger one departure may take. Two are enough when nobody else changes
+/// the roster and no answer is lost.
+const CHANGES_MAX: u32 = 8;
+
 /// Takes this node out.
 ///
 /// # Errors
@@ -135,37 +139,30 @@ fn confirmed(document: &Document, typed: &str) -> Result<(), Failure> {
     ))
 }
 
-/// Vote first, then the place on the roster; each a change of its own.
+/// Takes a node off the roster, in as many changes as that needs.
+///
+/// The coordinator may change the roster at the same time, and an answer may be lost. Each change
+/// is made on what is there then, so trying again is always right.
 async fn take_off(member: &Arc<Member>, node: NodeId) -> Result<(), Failure> {
-    type Part<'a> = &'a (dyn Fn(&Document) -> Result<Document, RosterRefused> + Send + Sync);
-    let disfranchise = |document: &Document| {
-        if document.roster.votes(node) { document.disfranchise(node) } else { Ok(document.clone()) }
-    };
-    let settle = |document: &Document| Ok(document.settle());
-    let dismiss = |document: &Document| {
-        if document.roster.members.contains_key(&node) {
-            document.dismiss(node)
-        } else {
-            Ok(document.clone())
-        }
-    };
-    let parts: [Part<'_>; 4] = [&settle, &disfranchise, &settle, &dismiss];
-    for part in parts {
-        let changed = member.ledger.change(part).await;
-        match changed {
-            Ok(document) => nudge(member, document.version),
+    let mut patience = CHANGES_MAX;
+    loop {
+        let error = match member.ledger.change(|document| document.step_off(node)).await {
+            Ok(document) => {
+                nudge(member, document.version);
+                if !document.roster.members.contains_key(&node) {
+                    return Ok(());
+                }
+                None
+            }
             Err(ChangeError::Refused(error)) => {
                 return Err(Failure::refused(error.to_string(), error.hint()));
             }
-            Err(error) => {
-                return Err(Failure::new(
-                    Kind::Holding,
-                    "the roster was not changed",
-                    "try the same again",
-                )
-                .because(&error));
-            }
+            Err(error) => Some(error),
+        };
+        patience -= 1;
+        if patience == 0 {
+            let failed = Failure::new(Kind::Holding, "the roster was not changed", "try it again");
+            return Err(error.map_or(failed.clone(), |error| failed.because(&error)));
         }
     }
-    Ok(())
 }

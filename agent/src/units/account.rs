@@ -81,8 +81,8 @@ pub const MYSQL: Account = Account {
 ///
 /// # Errors
 ///
-/// If scripts of the server's package do not come to an end, the server cannot be reached or accepts no write, or an account of that name exists with
-/// another authentication.
+/// If scripts of the server's package do not come to an end, the server cannot be reached or
+/// accepts no write, or an account of that name exists with another authentication.
 pub fn run(unit: &str) -> Result<String, UnitError> {
     wait_for_scripts(unit)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

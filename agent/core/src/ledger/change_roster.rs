@@ -209,6 +209,28 @@ impl Document {
         Ok(next)
     }
 
+    /// One step towards a roster without this node: the change of voters that is under way ends,
+    /// then its vote goes, then its place. Repeated, it gets there whoever else changes the roster
+    /// meanwhile, and it changes nothing when it is there.
+    ///
+    /// The place goes together with the end of the vote, because the coordinator gives a vote to
+    /// whoever answers and has none.
+    ///
+    /// # Errors
+    /// When it is the last one, or a formation is being carried out.
+    pub fn step_off(&self, node: NodeId) -> Result<Self, RosterRefused> {
+        if !self.roster.members.contains_key(&node) {
+            return Ok(self.clone());
+        }
+        let settled = self.settle();
+        if settled.roster.votes(node) {
+            let changing = self.roster.electorate.outgoing.is_some();
+            if changing { Ok(settled) } else { self.disfranchise(node) }
+        } else {
+            settled.dismiss(node)
+        }
+    }
+
     fn dismissible(&self, node: NodeId) -> Result<&Member, RosterRefused> {
         let Some(member) = self.roster.members.get(&node) else {
             return Err(RosterRefused::NoSuchNode { name: node.to_string() });

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::evidence::survey::Survey;
-use relight_core::ids::{Epoch, HistoryId, Term};
+use relight_core::ids::{AcceptorId, Epoch, HistoryId, Term};
 use relight_core::ledger::change::ChangeRefused;
 use relight_core::ledger::document::Document;
 use relight_core::lineage::epoch::Lane;
@@ -58,11 +58,50 @@ fn made(document: &Document, change: Change) -> Result<Document, ChangeRefused> 
     }
 }
 
+/// A change of the roster that a coordinator may make beside a departure.
+fn any_roster_change() -> impl Strategy<Value = (u32, u64, u64)> {
+    (0..3_u32, 1..4_u64, 20..30_u64)
+}
+
+fn roster_changed(document: &Document, (which, number, fresh): (u32, u64, u64)) -> Document {
+    let next = match which {
+        0 => Ok(document.settle()),
+        1 => document.enfranchise(node(number)),
+        _ => document.readmit(node(number), AcceptorId::from_number(fresh)),
+    };
+    next.unwrap_or_else(|_| document.clone())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     /// R6, R11: each decision is about the next epoch; none is about one that was decided.
     /// R13: no two formations have one group name.
+    /// A node that leaves gets off the roster, whatever the coordinator does to it meanwhile: also
+    /// when it gives the vote back that was just taken.
+    #[test]
+    fn a_departure_ends_whoever_else_changes_the_roster(
+        beside in prop::collection::vec(prop::option::of(any_roster_change()), 0..4),
+        leaver in 1..4_u64,
+    ) {
+        let mut document = document(3);
+        let mut beside = beside.into_iter();
+        let mut steps = 0;
+        while document.roster.members.contains_key(&node(leaver)) {
+            document = document.step_off(node(leaver)).unwrap();
+            if let Some(change) = beside.next().flatten() {
+                document = roster_changed(&document, change);
+            }
+            steps += 1;
+            prop_assert!(steps <= 8, "{:?}", document.roster);
+        }
+        let gone = document.step_off(node(leaver)).unwrap();
+        prop_assert_eq!(&gone, &document);
+        let kept: Vec<_> = document.roster.members.values().map(|it| it.acceptor).collect();
+        let left = document.settle().roster.electorate.voters;
+        prop_assert!(left.iter().all(|voter| kept.contains(voter)), "{:?}", document.roster);
+    }
+
     #[test]
     fn every_decision_has_its_own_epoch_and_group(
         changes in prop::collection::vec(any_change(), 1..40),
