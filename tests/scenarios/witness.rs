@@ -27,7 +27,8 @@ pub fn power_losses(stage: &mut Stage) -> Result<()> {
     relight::join(second, &token)?;
     let join = ["agentctl", "join", &token, "--role", "witness"];
     let joined = witness.exec_within(&join, LIMIT)?.expect_success("join --role witness")?;
-    ensure!(joined.stdout.contains("witness"), "the join does not say so: {}", joined.stdout);
+    let said = format!("{}{}", joined.stdout, joined.stderr);
+    ensure!(said.contains("this node is a witness"), "the join does not say so: {said}");
     relight::wait_healthy(lab.nodes(), LIMIT)?;
     let scene = Scene::on(stage, lab, data, Client::start(data)?)?;
 

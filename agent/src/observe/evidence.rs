@@ -23,6 +23,9 @@ use crate::units::durable;
 use crate::units::evidence::EVIDENCE_RECORD;
 use crate::units::stop_hook::STOP_RECORD;
 
+/// Galera's port for group communication.
+const GROUP_PORT: u16 = 4567;
+
 /// What lies in the evidence directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Evidence {
@@ -125,6 +128,17 @@ impl Evidence {
     pub fn quorum_ignored(&self) -> Option<bool> {
         let on = |key| self.provider_option(key).switched_on();
         Some(on("pc.ignore_sb")? || on("pc.ignore_quorum")?)
+    }
+
+    /// Where a server of this node listens for the other members; Galera's default unless the
+    /// configuration says otherwise.
+    #[must_use]
+    pub fn group_port(&self) -> u16 {
+        let port = |key| match self.provider_option(key) {
+            Setting::Set(value) => value.rsplit(':').next()?.parse().ok(),
+            Setting::Default | Setting::Unknown => None,
+        };
+        port("gmcast.listen_addr").or_else(|| port("base_port")).unwrap_or(GROUP_PORT)
     }
 
     fn provider_option(&self, key: &str) -> Setting {

@@ -1,8 +1,9 @@
 //! Looking at this node: reads only, and never decides.
 //!
-//! [`node`] puts together what systemd ([`crate::systemd`]), the server ([`server`]) and the
-//! evidence unit ([`evidence`]) say.
+//! [`node`] puts together what systemd ([`crate::systemd`]), the server ([`server`]), the evidence
+//! unit ([`evidence`]) and the kernel's list of sockets ([`listening`]) say.
 
 pub mod evidence;
+pub mod listening;
 pub mod node;
 pub mod server;

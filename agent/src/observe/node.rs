@@ -21,6 +21,7 @@ use relight_core::position::{Position, Quality, StoredPosition};
 use tokio::time::{Instant, sleep};
 
 use super::evidence::{Evidence, Setting, setting};
+use super::listening::{NETWORK, listens};
 use super::server::{ServerAnswer, ServerFacts, ServerProbe};
 use crate::daemon::records::Views;
 use crate::systemd::{Systemd, SystemdError, UnitState};
@@ -116,15 +117,15 @@ impl NodeWatch {
     /// Looks once. Bounded in time by the time-outs of its sources.
     pub async fn look(&self, context: Context<'_>) -> Look {
         let (unit, answer) = self.settled().await;
-        let mut warnings = Vec::new();
-        let (server, unpermitted) = server_state(unit.as_ref(), &answer, &mut warnings);
+        let evidence = Evidence::read(&self.evidence_dir);
+        let mut warnings = evidence.trouble.clone();
+        let seen = Seen { answer: &answer, listens: somebody_listens(unit.as_ref(), &evidence) };
+        let (server, unpermitted) = server_state(unit.as_ref(), seen, &mut warnings);
         let facts = match answer {
             ServerAnswer::Live(facts) => Some(facts),
             ServerAnswer::Absent | ServerAnswer::Refused { .. } | ServerAnswer::Silent => None,
         };
         let status = facts.as_ref().map(|facts| parse_wsrep_status(&facts.status));
-        let evidence = Evidence::read(&self.evidence_dir);
-        warnings.extend(evidence.trouble.iter().cloned());
         let in_primary = status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
         let run = context.views.run.as_deref();
         let lingering = self.note(server, in_primary, run, context.merge_grace);
@@ -275,11 +276,27 @@ fn is_refused_start(unit: &UnitState) -> bool {
     step && unit.main_pid == 0
 }
 
-/// The state of the process. Proven off means: systemd says so and nobody answers at the socket
-/// (R2); the evidence unit looks at the locks as well before a node reports.
+/// What is seen of a server beside its unit.
+#[derive(Debug, Clone, Copy)]
+struct Seen<'a> {
+    /// What its socket said.
+    answer: &'a ServerAnswer,
+    /// Somebody listens at Galera's port.
+    listens: bool,
+}
+
+/// Whether a server that its unit knows nothing of waits at Galera's port for other members.
+fn somebody_listens(unit: Result<&UnitState, &SystemdError>, evidence: &Evidence) -> bool {
+    let off = unit.is_ok_and(|unit| matches!(unit.active.as_str(), "inactive" | "failed"));
+    off && listens(Path::new(NETWORK), evidence.group_port()) == Some(true)
+}
+
+/// The state of the process. Proven off means: systemd says so, nobody answers at the socket and
+/// nobody listens at Galera's port (R2); the evidence unit looks at the locks as well before a node
+/// reports.
 fn server_state(
     unit: Result<&UnitState, &SystemdError>,
-    answer: &ServerAnswer,
+    Seen { answer, listens }: Seen<'_>,
     warnings: &mut Vec<String>,
 ) -> (ServerState, bool) {
     if let ServerAnswer::Refused { why } = answer {
@@ -292,7 +309,7 @@ fn server_state(
             return (ServerState::Unknown, false);
         }
     };
-    let somebody = !matches!(answer, ServerAnswer::Absent);
+    let somebody = !matches!(answer, ServerAnswer::Absent) || listens;
     match unit.active.as_str() {
         "active" | "reloading" => match answer {
             ServerAnswer::Live(_) | ServerAnswer::Refused { .. } => (ServerState::Running, false),
@@ -355,6 +372,7 @@ fn live(
         conf_id: status.conf_id,
         size: status.cluster_size,
         members,
+        group_agrees: status.evs_state.as_ref().map(|state| state == "OPERATIONAL"),
         read_only: facts.variable("read_only").map(|value| value.eq_ignore_ascii_case("ON")),
     }
 }

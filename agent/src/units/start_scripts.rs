@@ -3,8 +3,8 @@
 //! Debian's `debian-start` goes on in the background of a start and upgrades the system tables:
 //! after the first start, and after a full state transfer, which does not bring the file that says
 //! it was done. Its `ALTER TABLE` and a replicated `CREATE USER` can each hold a lock that the
-//! other needs. Neither ends then, and flow control stops the writes of the whole cluster (seen on the lab with
-//! 10.11.14). So accounts are created, and a `join` ends, when the scripts are done.
+//! other needs. Neither ends then, and flow control stops the writes of the whole cluster (seen on
+//! the lab with 10.11.19). So accounts are created, and a `join` ends, when the scripts are done.
 
 use std::fs;
 use std::path::Path;

@@ -29,6 +29,14 @@ fn facts(variables: &[(&str, &str)]) -> ServerFacts {
     }
 }
 
+fn state(
+    unit: Result<&UnitState, &SystemdError>,
+    answer: &ServerAnswer,
+    warnings: &mut Vec<String>,
+) -> (ServerState, bool) {
+    server_state(unit, Seen { answer, listens: false }, warnings)
+}
+
 fn answers() -> [ServerAnswer; 4] {
     [
         ServerAnswer::Live(Box::new(facts(&[]))),
@@ -55,7 +63,7 @@ fn the_table_of_unit_and_socket() {
     for (active, states) in rows {
         for (answer, expected) in answers().iter().zip(states) {
             let mut warnings = Vec::new();
-            let (state, unpermitted) = server_state(Ok(&unit(active)), answer, &mut warnings);
+            let (state, unpermitted) = state(Ok(&unit(active)), answer, &mut warnings);
             assert_eq!(state, expected, "{active}, {answer:?}");
             let outside = ["inactive", "failed"].contains(&active);
             let somebody = *answer != ServerAnswer::Absent;
@@ -75,9 +83,21 @@ fn a_unit_that_left_processes_behind_is_not_off() {
         ..unit(active)
     };
     for active in ["inactive", "failed"] {
-        let (state, _) = server_state(Ok(&left(active)), &ServerAnswer::Absent, &mut Vec::new());
+        let (state, _) = state(Ok(&left(active)), &ServerAnswer::Absent, &mut Vec::new());
         assert_eq!(state, ServerState::Unknown, "R2: {active}");
         assert!(!state.is_off());
+    }
+}
+
+/// A bare server that waits for the members of its last view has no socket yet.
+#[test]
+fn a_server_that_only_listens_for_members_is_not_off() {
+    for active in ["inactive", "failed"] {
+        let mut warnings = Vec::new();
+        let seen = Seen { answer: &ServerAnswer::Absent, listens: true };
+        let found = server_state(Ok(&unit(active)), seen, &mut warnings);
+        assert_eq!(found, (ServerState::Running, true), "R2: {active}");
+        assert_eq!(warnings, ["a server runs outside of its unit"]);
     }
 }
 
@@ -86,7 +106,7 @@ fn without_systemd_nothing_is_known() {
     let error = SystemdError::Slow { unit: "mariadb".into(), within: Duration::from_secs(1) };
     for answer in answers() {
         let mut warnings = Vec::new();
-        let (state, _) = server_state(Err(&error), &answer, &mut warnings);
+        let (state, _) = state(Err(&error), &answer, &mut warnings);
         assert_eq!(state, ServerState::Unknown);
         assert!(warnings.iter().any(|text| text.contains("systemd did not finish")));
     }
