@@ -78,7 +78,8 @@ fn a_bare_server_is_found_out(scene: &Scene<'_>) -> Result<()> {
     })?;
     ensure!(runs(node)?, "the bare server has ended by itself");
     ensure!(!runs(other)?, "a server was started beside one that nobody permitted");
-    node.sh("systemctl stop by-hand")?;
+    // It waits for the members of its last view, and listens to no other signal meanwhile.
+    node.sh("systemctl kill --signal=KILL by-hand")?;
     wait_held(&[node, other], &["db-c"], LIMIT)
 }
 

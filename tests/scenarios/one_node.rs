@@ -111,11 +111,16 @@ fn stays_down(scene: &Scene<'_>, victim: &Node) -> Result<()> {
         Wait::of(said.is_ok_and(all), || words)
     })?;
     victim.kill_unit("mariadb")?;
+    wait_until("systemd knows that the server is gone", LIMIT, || {
+        let state = victim.exec(&["systemctl", "is-active", "mariadb"]);
+        let word = state.map_or_else(|error| format!("{error:#}"), |it| it.text().to_owned());
+        Wait::of(word == "failed", || word.clone())
+    })?;
     let killed = Instant::now();
     // A killed server is back after 4 s when nothing is paused.
     while killed.elapsed() < Duration::from_secs(10) {
         let state = victim.exec(&["systemctl", "is-active", "mariadb"])?;
-        ensure!(state.text() != "active", "a server was started during a pause");
+        ensure!(state.text() == "failed", "during a pause the server is {}", state.text());
         thread::sleep(Duration::from_millis(500));
     }
     Ok(())

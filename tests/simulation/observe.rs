@@ -256,7 +256,6 @@ impl World {
             conf_id: process.last_primary.as_ref().map(|view| view.seq),
             size: Some(process.component.len() as u64),
             members: members.into_iter().collect(),
-            group_agrees: None,
             read_only: Some(process.read_only),
         }
     }

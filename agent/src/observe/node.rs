@@ -372,7 +372,6 @@ fn live(
         conf_id: status.conf_id,
         size: status.cluster_size,
         members,
-        group_agrees: status.evs_state.as_ref().map(|state| state == "OPERATIONAL"),
         read_only: facts.variable("read_only").map(|value| value.eq_ignore_ascii_case("ON")),
     }
 }

@@ -36,11 +36,14 @@ pub struct Account {
 pub struct Grant {
     /// As MariaDB spells it.
     pub privilege: &'static str,
-    /// `*.*` or a schema.
+    /// `*.*`, a schema or a table.
     pub on: &'static str,
     /// The feature that fails without it.
     pub reason: &'static str,
 }
+
+/// Galera's own table of the members of the view. A server that never ran with Galera has none.
+const MEMBERS: &str = "`mysql`.`wsrep_cluster_members`";
 
 const fn global(privilege: &'static str, reason: &'static str) -> Grant {
     Grant { privilege, on: "*.*", reason }
@@ -62,6 +65,11 @@ pub const RELIGHT: Account = Account {
         own("INSERT", "writing them"),
         own("UPDATE", "rewriting the epoch row after WARM"),
         own("DELETE", "taking the mark away at the end of the last member"),
+        Grant {
+            privilege: "SELECT",
+            on: MEMBERS,
+            reason: "who is in the view: a killed server joins nobody who still counts it",
+        },
     ],
 };
 
@@ -163,18 +171,27 @@ async fn ensure(connection: &mut Conn, account: &Account) -> Result<Vec<String>,
             .map_err(failed)?;
         shown = connection.query(format!("SHOW GRANTS FOR {user}")).await.map_err(failed)?;
     }
-    let statements = statements(account, creation.as_deref(), &shown)?;
+    let has_members: Option<u8> = connection
+        .query_first(
+            "SELECT 1 FROM information_schema.tables \
+             WHERE table_schema = 'mysql' AND table_name = 'wsrep_cluster_members'",
+        )
+        .await
+        .map_err(failed)?;
+    let statements = statements(account, creation.as_deref(), &shown, has_members.is_some())?;
     for statement in &statements {
         connection.query_drop(statement).await.map_err(failed)?;
     }
     Ok(statements)
 }
 
-/// What has to be executed. `creation` and `shown` are what the server says of the account.
+/// What has to be executed. `creation` and `shown` are what the server says of the account, and
+/// `has_members` whether it has the table of [`MEMBERS`].
 fn statements(
     account: &Account,
     creation: Option<&str>,
     shown: &[String],
+    has_members: bool,
 ) -> Result<Vec<String>, UnitError> {
     let user = format!("`{}`@`localhost`", account.user);
     let mut statements = Vec::new();
@@ -189,11 +206,12 @@ fn statements(
             return Err(UnitError::new(what, hint));
         }
     }
-    for on in ["*.*", "`relight`.*"] {
+    for on in ["*.*", "`relight`.*", MEMBERS] {
         let missing: Vec<&str> = account
             .grants
             .iter()
-            .filter(|grant| grant.on == on && !is_granted(grant, shown))
+            .filter(|grant| grant.on == on && (on != MEMBERS || has_members))
+            .filter(|grant| !is_granted(grant, shown))
             .map(|grant| grant.privilege)
             .collect();
         if !missing.is_empty() {
@@ -223,8 +241,8 @@ mod tests {
 
     #[test]
     fn on_a_fresh_server_everything_is_created() {
-        let all = statements(&RELIGHT, None, &[]).unwrap();
-        assert_eq!(all.len(), 3);
+        let all = statements(&RELIGHT, None, &[], true).unwrap();
+        assert_eq!(all.len(), 4);
         assert!(all[0].starts_with("CREATE USER IF NOT EXISTS `relight`@`localhost`"));
         assert_eq!(
             all[1],
@@ -234,6 +252,11 @@ mod tests {
             all[2],
             "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON `relight`.* TO `relight`@`localhost`"
         );
+        assert_eq!(
+            all[3],
+            "GRANT SELECT ON `mysql`.`wsrep_cluster_members` TO `relight`@`localhost`"
+        );
+        assert_eq!(statements(&RELIGHT, None, &[], false).unwrap(), all[..3]);
     }
 
     #[test]
@@ -245,9 +268,12 @@ mod tests {
                 .to_owned(),
             "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `relight`.* TO `relight`@`localhost`"
                 .to_owned(),
+            "GRANT SELECT ON `mysql`.`wsrep_cluster_members` TO `relight`@`localhost`".to_owned(),
         ];
-        let rest = statements(&RELIGHT, Some(created), &shown).unwrap();
+        let rest = statements(&RELIGHT, Some(created), &shown, true).unwrap();
         assert_eq!(rest, ["GRANT SUPER ON *.* TO `relight`@`localhost`"]);
+        let rest = statements(&RELIGHT, Some(created), &shown[1..2], true).unwrap();
+        assert_eq!(rest.len(), 2);
     }
 
     #[test]
@@ -257,13 +283,13 @@ mod tests {
         let shown = ["GRANT ALL PRIVILEGES ON *.* TO `mysql`@`localhost` IDENTIFIED VIA \
                       unix_socket WITH GRANT OPTION"
             .to_owned()];
-        assert_eq!(statements(&MYSQL, Some(created), &shown).unwrap(), Vec::<String>::new());
+        assert_eq!(statements(&MYSQL, Some(created), &shown, true).unwrap(), Vec::<String>::new());
     }
 
     #[test]
     fn an_account_of_someone_else_is_not_taken_over() {
         let created = "CREATE USER `relight`@`localhost` IDENTIFIED BY PASSWORD '*A4B6'";
-        assert!(statements(&RELIGHT, Some(created), &[]).is_err());
+        assert!(statements(&RELIGHT, Some(created), &[], true).is_err());
     }
 
     #[test]

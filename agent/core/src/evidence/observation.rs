@@ -94,9 +94,6 @@ pub struct LiveGalera {
     pub size: Option<u64>,
     /// Members as far as the agents can name them.
     pub members: Vec<ViewMember>,
-    /// Whether the group agrees on who is in it (`wsrep_evs_state` is `OPERATIONAL`). It does not
-    /// from the moment when a member was lost until a new view follows (facts/galera.md 1.10).
-    pub group_agrees: Option<bool>,
     /// `read_only`.
     pub read_only: Option<bool>,
 }

@@ -260,11 +260,8 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
 /// joins nobody waits for half a minute.
 fn may_be_joined(document: &Document, other: &NodeObservation, own: &NodeObservation) -> bool {
     let me = ViewMember::Node(own.node);
-    let about_to_change = other
-        .galera
-        .as_ref()
-        .is_some_and(|galera| galera.members.contains(&me) || galera.group_agrees == Some(false));
-    other.node != own.node && other.in_primary() && is_ours(document, other) && !about_to_change
+    let counts_me = other.galera.as_ref().is_some_and(|galera| galera.members.contains(&me));
+    other.node != own.node && other.in_primary() && is_ours(document, other) && !counts_me
 }
 
 /// Clients are let in only when the formation is opened (R14).

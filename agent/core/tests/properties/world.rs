@@ -151,7 +151,6 @@ pub fn serving(document: &Document) -> LiveGalera {
         conf_id: Some(1),
         size: Some(1),
         members: Vec::new(),
-        group_agrees: Some(true),
         read_only: Some(true),
     }
 }
@@ -389,12 +388,11 @@ fn any_galera(size: u64) -> impl Strategy<Value = LiveGalera> {
             prop::option::of(0..5_u64),
             any_members(size),
             prop::option::of(any::<bool>()),
-            prop::option::of(prop::bool::weighted(0.9)),
         ),
     )
         .prop_map(|(first, second)| {
             let (component, state, ready, history, group) = first;
-            let (seqno, conf_id, size, members, read_only, group_agrees) = second;
+            let (seqno, conf_id, size, members, read_only) = second;
             LiveGalera {
                 component,
                 state,
@@ -406,7 +404,6 @@ fn any_galera(size: u64) -> impl Strategy<Value = LiveGalera> {
                 conf_id,
                 size,
                 members: members.into_iter().collect(),
-                group_agrees,
                 read_only,
             }
         })

@@ -111,7 +111,6 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
             conf_id: Some(14),
             size: Some(3),
             members: Vec::new(),
-            group_agrees: Some(true),
             read_only: Some(false),
         }),
         position: at(1042, Quality::Live),
