@@ -431,13 +431,8 @@ pub async fn until_it_serves(
             return Ok(());
         }
         if synced && open && serves && known.gate_closed {
-            // Whoever creates an account next must not meet the upgrade (units/start_scripts.rs).
-            if begin.elapsed() < FOUNDING_MAX && member.watch.start_scripts_at_work().await {
-                if told.insert("scripts") {
-                    let text = "waiting for the scripts of the server's package (mariadb-upgrade)";
-                    report.note(text).await;
-                }
-                sleep(Duration::from_millis(200)).await;
+            let last = begin.elapsed() >= FOUNDING_MAX;
+            if !last && !settled_in(host, member, report, &mut told).await {
                 continue;
             }
             report.finish(format!("{} serves in {}", member.name, document.name)).await;
@@ -464,6 +459,30 @@ pub async fn until_it_serves(
         }
         sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// What follows when the server serves. Gives whether it is done.
+async fn settled_in(
+    host: &Host,
+    member: &Arc<Member>,
+    report: &Report,
+    told: &mut BTreeSet<&'static str>,
+) -> bool {
+    // Whoever creates an account next must not meet the upgrade (units/start_scripts.rs).
+    if member.watch.start_scripts_at_work().await {
+        if told.insert("scripts") {
+            report.note("waiting for the scripts of the server's package (mariadb-upgrade)").await;
+        }
+        sleep(Duration::from_millis(200)).await;
+        return false;
+    }
+    // Galera's own tables are there since the server runs with Galera.
+    if member.ledger.cached().roster.members.len() == 1
+        && let Err(error) = host.hands.create_accounts().await
+    {
+        report.note(chain(&error)).await;
+    }
+    true
 }
 
 /// The role in the configuration file, in the core's words.

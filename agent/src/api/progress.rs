@@ -55,7 +55,7 @@ impl Report {
 
     /// A remark.
     pub async fn note(&self, text: impl Into<String>) {
-        self.line("note", State::Note, text).await;
+        self.line("", State::Note, text).await;
     }
 
     /// The end.

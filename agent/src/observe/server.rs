@@ -7,8 +7,8 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, Row};
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Opts, OptsBuilder, Row, from_row_opt};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -64,6 +64,23 @@ const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_onl
      'wsrep_cluster_name', 'wsrep_provider_options', 'wsrep_on', 'version', 'datadir', \
      'innodb_flush_log_at_trx_commit', 'wsrep_node_name', 'wsrep_node_address')";
 
+const MEMBERS: &str =
+    "SELECT node_uuid, node_name, node_incoming_address FROM mysql.wsrep_cluster_members";
+
+/// All rows of a question. Rows of another kind are an error: the driver would panic.
+async fn read<T: FromRow + Send + 'static>(
+    connection: &mut Conn,
+    question: &str,
+) -> Result<Vec<T>, mysql_async::Error> {
+    let rows: Vec<Row> = connection.query(question).await?;
+    let row = |row| {
+        from_row_opt(row).map_err(|_| {
+            mysql_async::Error::Other(format!("rows of another kind than `{question}` has").into())
+        })
+    };
+    rows.into_iter().map(row).collect()
+}
+
 impl ServerProbe {
     /// A probe that connects to `socket` as `user`, authenticated by the socket.
     #[must_use]
@@ -73,6 +90,9 @@ impl ServerProbe {
             .socket(Some(socket.to_string_lossy()))
             .prefer_socket(true)
             .init(vec!["SET SESSION wsrep_sync_wait = 0"])
+            // What the driver would ask for at each connection otherwise.
+            .max_allowed_packet(Some(16 * 1024 * 1024))
+            .wait_timeout(Some(28_800))
             .into();
         Self { options, connection: Mutex::new(None) }
     }
@@ -89,31 +109,35 @@ impl ServerProbe {
     }
 
     /// One try; after a failure the next one begins with a new connection.
+    ///
+    /// The connection is out of its slot while it is in use: whoever asks may go away in the middle
+    /// (a caller over the network does), and what is left of an answer would be taken for the
+    /// answer to the next question.
     async fn try_once(&self, slot: &mut Option<Conn>) -> Result<ServerAnswer, ServerAnswer> {
-        let answer = match timeout(ANSWER_MAX, self.facts(slot)).await {
-            Ok(Ok(facts)) => return Ok(ServerAnswer::Live(Box::new(facts))),
+        match timeout(ANSWER_MAX, self.facts(slot.take())).await {
+            Ok(Ok((facts, connection))) => {
+                *slot = Some(connection);
+                Ok(ServerAnswer::Live(Box::new(facts)))
+            }
             Ok(Err(error)) => Err(classify(&error)),
             Err(_) => Ok(ServerAnswer::Silent),
-        };
-        drop(slot.take());
-        answer
+        }
     }
 
-    async fn facts(&self, slot: &mut Option<Conn>) -> Result<ServerFacts, mysql_async::Error> {
-        let connection = match slot {
+    async fn facts(&self, kept: Option<Conn>) -> Result<(ServerFacts, Conn), mysql_async::Error> {
+        let mut connection = match kept {
             Some(connection) => connection,
-            None => slot.insert(Conn::new(self.options.clone()).await?),
+            None => Conn::new(self.options.clone()).await?,
         };
-        let status: Vec<(String, String)> =
-            connection.query("SHOW GLOBAL STATUS LIKE 'wsrep\\_%'").await?;
-        let variables: Vec<(String, String)> = connection.query(VARIABLES).await?;
-        let members: Vec<(String, String, String)> = connection
-            .query(
-                "SELECT node_uuid, node_name, node_incoming_address FROM mysql.wsrep_cluster_members",
-            )
-            .await
-            .unwrap_or_default();
-        Ok(ServerFacts { status, variables, members })
+        let status = read(&mut connection, "SHOW GLOBAL STATUS LIKE 'wsrep\\_%'").await?;
+        let variables = read(&mut connection, VARIABLES).await?;
+        let members = match read(&mut connection, MEMBERS).await {
+            // An account of an older version has no right to it, a server that never ran with
+            // Galera has no such table, and one without a primary component refuses.
+            Err(mysql_async::Error::Server(_)) => Vec::new(),
+            members => members?,
+        };
+        Ok((ServerFacts { status, variables, members }, connection))
     }
 
     /// Runs one statement.
@@ -184,3 +208,7 @@ fn classify(error: &mysql_async::Error) -> ServerAnswer {
         | mysql_async::Error::Url(_)) => ServerAnswer::Refused { why: other.to_string() },
     }
 }
+
+#[cfg(test)]
+#[path = "server/tests.rs"]
+mod tests;
