@@ -418,9 +418,9 @@ pub async fn until_it_serves(
         let open = own
             .and_then(|own| own.galera.as_ref())
             .is_some_and(|galera| galera.read_only != Some(true));
-        let member_now = document.roster.members.contains_key(&member.me);
+        let votes = document.roster.votes(member.me);
         let serves = matches!(known.judgement.verdict, Verdict::Healthy | Verdict::Degraded { .. });
-        if witness && known.quorum && member_now {
+        if witness && known.quorum && votes {
             report.finish("this node is a witness: it votes").await;
             return Ok(());
         }
@@ -430,7 +430,7 @@ pub async fn until_it_serves(
                 .await;
             return Ok(());
         }
-        if synced && open && serves && known.gate_closed {
+        if synced && open && serves && known.gate_closed && votes {
             let last = begin.elapsed() >= FOUNDING_MAX;
             if !last && !settled_in(host, member, report, &mut told).await {
                 continue;
