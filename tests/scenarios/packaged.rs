@@ -47,7 +47,7 @@ fn server(node: &Node) -> Result<String> {
     node.sh("systemctl show -P MainPID -P ExecMainStartTimestampMonotonic mariadb")
 }
 
-/// Install, leave and purge on one node; purge of a member on another.
+/// Install; purge of a member; leave and purge on another.
 pub fn leaves_nothing(stage: &mut Stage) -> Result<()> {
     let lab = stage.lab(3)?;
     let [first, member, leaver] = lab.nodes() else { anyhow::bail!("three nodes") };
@@ -65,13 +65,6 @@ pub fn leaves_nothing(stage: &mut Stage) -> Result<()> {
     let client = Client::start(std::slice::from_ref(first))?;
     client.wait_for_rows(100, LIMIT)?;
 
-    let left = ["agentctl", "leave", "--confirm", relight::CLUSTER];
-    leaver.exec_within(&left, LIMIT)?.expect_success("agentctl leave")?;
-    purge(leaver)?;
-    same(&before, &look(leaver)?, "after leave and purge")?;
-    let rows = leaver.exec(&["test", "-s", "/var/lib/mysql/app/entries.ibd"])?;
-    ensure!(rows.success(), "the data is gone with the package");
-
     let (runs, with) = (server(member)?, look(member)?);
     purge(member)?;
     ensure!(server(member)? == runs, "purging the package has touched the server");
@@ -83,6 +76,14 @@ pub fn leaves_nothing(stage: &mut Stage) -> Result<()> {
 
     let remove = ["agentctl", "remove", member.name(), "--confirm", relight::CLUSTER];
     first.exec_within(&remove, LIMIT)?.expect_success("agentctl remove")?;
+
+    let left = ["agentctl", "leave", "--confirm", relight::CLUSTER];
+    leaver.exec_within(&left, LIMIT)?.expect_success("agentctl leave")?;
+    purge(leaver)?;
+    same(&before, &look(leaver)?, "after leave and purge")?;
+    let rows = leaver.exec(&["test", "-s", "/var/lib/mysql/app/entries.ibd"])?;
+    ensure!(rows.success(), "the data is gone with the package");
+
     client.wait_for_rows(100, LIMIT)?;
     let verification = client.stop().verify(std::slice::from_ref(first))?;
     stage.note(verification.to_string());
