@@ -1,25 +1,28 @@
 //! A simulated agent: the loop of `relightd`, in small. It surveys, reads the ledger, judges,
-//! coordinates if it is its turn, plans for its own node and carries the acts out one by one.
+//! coordinates if it is its turn, and plans for its own node; `hands.rs` carries the acts out.
 //!
 //! It decides nothing: every decision is a call into `relight-core`. What the real shell must do
 //! for the core to be right (what is durable before what) is done here in the same order.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use relight_core::coordinator::{Office, office};
-use relight_core::evidence::observation::{NodeObservation, Served};
+use relight_core::evidence::observation::NodeObservation;
+use relight_core::evidence::stored::SyncedView;
 use relight_core::evidence::survey::Survey;
-use relight_core::ids::{Epoch, NodeId};
+use relight_core::ids::{Epoch, GcommId, NodeId, Term};
+use relight_core::ledger::acceptor::{Reply, Request};
 use relight_core::ledger::document::{Document, Step};
-use relight_core::lineage::permit::{Permit, Standing};
+use relight_core::lineage::permit::Standing;
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 
-use crate::galera::{Grastate, Node, Used, ViewText};
-use crate::ledger::{Change, Operation};
+use crate::chain::Held;
+use crate::galera::Node;
+use crate::ledger::{Change, Knowledge, Operation, Talk};
 use crate::mutation::Mutation;
-use crate::observe::Seen;
+use crate::observe::{Evidence, Stop};
 use crate::world::{Event, World};
 
 /// What agents send to one another.
@@ -29,8 +32,14 @@ pub enum Message {
     Ask { round: u64, life: u64 },
     /// The answer.
     Report { round: u64, life: u64, observation: Box<NodeObservation> },
-    /// Freeze for this epoch.
-    Freeze { epoch: Epoch },
+    /// Freeze for this epoch, says the coordinator of this term.
+    Freeze { epoch: Epoch, term: Term },
+    /// To an acceptor, with the highest record counter that was ever seen from it.
+    Request(Box<Request<Held>>, Option<u64>),
+    /// The answer of one.
+    Reply(Box<Reply<Held>>),
+    /// A member lets this node in.
+    Admitted(Rc<Document>),
 }
 
 /// What survives a crash of the agent.
@@ -38,14 +47,22 @@ pub enum Message {
 pub struct Durable {
     /// Freezes and permits (R3).
     pub standing: Standing,
-    /// Whether clients were let in since the last permitted start.
-    pub served: Option<Served>,
-    /// The last primary view that was seen, and how it was left.
-    pub seen: Option<Seen>,
+    /// The last primary view in which the server was seen Synced.
+    pub synced: Option<SyncedView>,
+    /// What the stop hooks wrote.
+    pub stop: Option<Stop>,
+    /// The last start that the gate let through.
+    pub run: Option<u32>,
+    /// What the evidence unit copied.
+    pub evidence: Option<Evidence>,
+    /// Which names in views belong to which node, as far as it has learned.
+    pub identities: BTreeMap<GcommId, NodeId>,
     /// The datadir that was last seen (S13).
     pub datadir: u32,
     /// The gate is in place.
     pub gate_closed: bool,
+    /// The newest document that was seen chosen; it may be old.
+    pub document: Option<Rc<Document>>,
 }
 
 /// One round of asking.
@@ -57,8 +74,10 @@ pub struct Round {
     pub answers: Vec<NodeObservation>,
     /// The survey, once asking is over.
     pub survey: Option<Survey>,
-    /// The document, when it was read before the answers came.
-    pub early: Option<Rc<Document>>,
+    /// The ledger is read while peers are asked, so the document may be older than a report.
+    pub asked_early: bool,
+    /// The document, once it is read.
+    pub document: Option<Rc<Document>>,
 }
 
 /// Acts that are being carried out.
@@ -85,8 +104,8 @@ pub struct Agent {
     pub counter: u64,
     /// The present round.
     pub round: Option<Round>,
-    /// The plan that waits for the second read, and the survey that it came from.
-    pub planned: Option<(NodePlan, Survey)>,
+    /// The plan that waits for the second read, and the document that it came from.
+    pub planned: Option<(NodePlan, Rc<Document>)>,
     /// Acts under way.
     pub carrying: Option<Carrying>,
     /// When each node was last heard.
@@ -105,6 +124,12 @@ pub struct Agent {
     pub old_reports: Vec<NodeObservation>,
     /// A freeze that only a broken agent keeps in memory.
     pub claimed: Epoch,
+    /// What it knows of the register.
+    pub knowledge: Option<Knowledge>,
+    /// Whether the evidence is of today: since which start of the server.
+    pub evidence_of: Option<Option<u32>>,
+    /// Operations on the ledger that are under way.
+    pub talks: Vec<Talk>,
 }
 
 /// The identity of a node.
@@ -121,15 +146,21 @@ impl World {
     /// A new life of the agent.
     pub fn start_agent(&mut self, node: Node) {
         let count = self.nodes.len();
-        let agent = &mut self.nodes[node].agent;
-        let life = agent.life + 1;
-        *agent = Agent {
+        let machine = &mut self.nodes[node];
+        if !machine.on_roster {
+            return;
+        }
+        let life = machine.agent.life + 1;
+        machine.agent = Agent {
             up: true,
             life,
-            durable: agent.durable.clone(),
+            durable: machine.agent.durable.clone(),
             heard_at: vec![None; count],
             ..Agent::default()
         };
+        machine.leaving = false;
+        machine.voter.resume();
+        self.know(node);
         let delay = self.rng.u64(500..3_000);
         self.after(delay, Event::Round { node, life });
     }
@@ -137,38 +168,56 @@ impl World {
     /// The agent is gone, and with it all that it did not make durable.
     pub fn end_agent(&mut self, node: Node) {
         self.nodes[node].agent.up = false;
+        self.nodes[node].agent.talks.clear();
+        self.end_voter(node);
     }
 
-    fn lives(&self, node: Node, life: u64) -> bool {
+    /// Whether this life of the agent goes on.
+    pub fn lives(&self, node: Node, life: u64) -> bool {
         let machine = &self.nodes[node];
         machine.powered && machine.agent.up && machine.agent.life == life && machine.on_roster
     }
 
-    /// Survey: look at the own node, ask all others.
+    /// Survey: look at the own node, ask all others that it knows of.
     pub fn begin_round(&mut self, node: Node, life: u64) {
         if !self.lives(node, life) {
             return;
         }
         let own = self.observe(node);
-        // The ledger is read while peers are asked, so the document may be older than a report.
-        let early = self.rng.bool() && self.has_quorum(node);
-        let early = early.then(|| self.document.clone());
+        let asked_early = self.rng.bool();
         let agent = &mut self.nodes[node].agent;
         agent.counter += 1;
         let number = agent.counter;
-        agent.round = Some(Round { number, answers: vec![own], survey: None, early });
+        agent.round = Some(Round {
+            number,
+            answers: vec![own],
+            survey: None,
+            asked_early,
+            document: None,
+        });
         for peer in 0..self.nodes.len() {
-            if peer != node && self.nodes[peer].on_roster {
+            if peer != node && self.knows(node, peer) {
                 self.send(node, peer, Message::Ask { round: number, life });
             }
         }
+        if asked_early {
+            self.ask_ledger(node, Operation::Round(number));
+        }
         self.after(150, Event::SurveyOver { node, life, round: number });
-        let delay = self.rng.u64(400..900);
-        self.after(delay, Event::Round { node, life });
+    }
+
+    /// Whether a node is on the roster that another knows.
+    fn knows(&self, node: Node, peer: Node) -> bool {
+        let document = self.nodes[node].agent.durable.document.as_ref();
+        document.is_some_and(|it| it.roster.members.contains_key(&id(peer)))
     }
 
     /// A message arrives.
     pub fn receive(&mut self, from: Node, to: Node, message: Message) {
+        if let Message::Admitted(document) = message {
+            self.admitted(to, document);
+            return;
+        }
         let machine = &self.nodes[to];
         if !machine.powered || !machine.agent.up || !machine.on_roster {
             return;
@@ -192,7 +241,10 @@ impl World {
                     open.answers.push(*observation);
                 }
             }
-            Message::Freeze { epoch } => self.ask_ledger(to, Operation::Freeze(epoch)),
+            Message::Freeze { epoch, term } => self.ask_ledger(to, Operation::Freeze(epoch, term)),
+            Message::Request(request, shown) => self.ask_voter(to, from, *request, shown),
+            Message::Reply(reply) => self.hear_voter(to, *reply),
+            Message::Admitted(_) => {}
         }
     }
 
@@ -201,58 +253,78 @@ impl World {
         if !self.lives(node, life) {
             return;
         }
-        let Some(open) = &mut self.nodes[node].agent.round else { return };
-        if open.number != round {
-            return;
-        }
+        let agent = &mut self.nodes[node].agent;
+        let Some(open) = agent.round.as_mut().filter(|open| open.number == round) else { return };
         let answers = std::mem::take(&mut open.answers);
         if self.mutation == Mutation::ReplaceWithoutHolder {
-            let agent = &mut self.nodes[node].agent;
             agent.old_reports.retain(|old| answers.iter().all(|new| new.node != old.node));
             agent.old_reports.extend(answers.iter().filter(|it| it.server.is_off()).cloned());
         }
-        if let Some(open) = &mut self.nodes[node].agent.round {
-            open.survey = Some(Survey::of(answers));
-        }
-        let early = self.nodes[node].agent.round.as_mut().and_then(|round| round.early.take());
-        match early {
-            Some(document) => self.judge_and_plan(node, &document),
-            None => self.ask_ledger(node, Operation::Round),
+        open.survey = Some(Survey::of(answers));
+        let (asked_early, document) = (open.asked_early, open.document.take());
+        match document {
+            Some(document) => self.judge_and_plan(node, document),
+            None if asked_early => {}
+            None => self.ask_ledger(node, Operation::Round(round)),
         }
     }
 
     /// A quorum has answered.
-    pub fn ledger_answers(
-        &mut self,
-        node: Node,
-        life: u64,
-        operation: Operation,
-        document: Rc<Document>,
-    ) {
-        if !self.lives(node, life) {
-            return;
-        }
+    pub fn ledger_answers(&mut self, node: Node, operation: Operation, document: Rc<Document>) {
         match operation {
-            Operation::Round => self.judge_and_plan(node, &document),
+            Operation::Round(number) => {
+                let round = self.nodes[node].agent.round.as_mut();
+                let Some(open) = round.filter(|open| open.number == number) else { return };
+                if open.survey.is_some() {
+                    self.judge_and_plan(node, document);
+                } else {
+                    open.document = Some(document);
+                }
+            }
             Operation::Recheck => self.recheck(node, &document),
-            Operation::Freeze(epoch) => self.freeze(node, epoch, &document),
-            Operation::Change(_) => {}
+            Operation::Freeze(epoch, term) => self.freeze(node, epoch, term, &document),
+            Operation::Change(change) => self.changed(node, *change, document),
         }
     }
 
-    fn judge_and_plan(&mut self, node: Node, document: &Document) {
-        let Some(survey) =
-            self.nodes[node].agent.round.as_mut().and_then(|round| round.survey.take())
-        else {
-            return;
-        };
-        let mutated = self.mutated_view(node, document, &survey);
+    /// None has, or not enough.
+    pub fn ledger_fails(&mut self, node: Node, operation: &Operation) {
+        match operation {
+            Operation::Round(number) => {
+                if self.nodes[node].agent.round.as_ref().is_some_and(|it| it.number == *number) {
+                    self.end_round(node);
+                }
+            }
+            Operation::Recheck => self.nodes[node].agent.planned = None,
+            Operation::Freeze(..) | Operation::Change(_) => {}
+        }
+    }
+
+    fn end_round(&mut self, node: Node) {
+        let agent = &mut self.nodes[node].agent;
+        agent.round = None;
+        let life = agent.life;
+        let judged = agent.last_judgement.as_ref();
+        let calm = judged.is_some_and(|it| it.verdict == Verdict::Healthy);
+        let delay = if calm { self.rng.u64(500..1_000) } else { self.rng.u64(100..300) };
+        self.after(delay, Event::Round { node, life });
+    }
+
+    fn judge_and_plan(&mut self, node: Node, document: Rc<Document>) {
+        let round = self.nodes[node].agent.round.as_mut();
+        let survey = round.and_then(|round| round.survey.take());
+        self.end_round(node);
+        let Some(survey) = survey else { return };
+        let read = document.clone();
+        let mutated = self.mutated_view(node, &document, &survey);
         let (document, survey) = match &mutated {
             Some(other) => (&other.0, &other.1),
-            None => (document, &survey),
+            None => (&*document, &survey),
         };
+        self.keep_records(node, survey);
         let overdue = self.overdue(node, document);
         let judgement = judge(document, survey, overdue);
+        self.ask_for_vote(node, document);
         match self.my_office(node, document) {
             Office::Mine { .. } => self.act_as_coordinator(node, document, survey, &judgement),
             Office::Claim { seen } => self.change(node, Change::Claim(id(node), seen)),
@@ -272,14 +344,16 @@ impl World {
                 plan.because
             )
         });
+        let leaving = self.nodes[node].leaving;
         let agent = &mut self.nodes[node].agent;
         agent.last_judgement = Some(judgement);
         agent.because = Some(plan.because);
-        if plan.actions.is_empty() || agent.carrying.is_some() {
+        let busy = leaving || agent.carrying.is_some() || agent.planned.is_some();
+        if plan.actions.is_empty() || busy {
             return;
         }
         if plan.irreversible() {
-            agent.planned = Some((plan, survey.clone()));
+            agent.planned = Some((plan, read));
             self.ask_ledger(node, Operation::Recheck);
         } else {
             self.begin_carrying(node, plan);
@@ -333,7 +407,8 @@ impl World {
         }
     }
 
-    fn change(&mut self, node: Node, change: Change) {
+    /// Begins a change of the ledger.
+    pub fn change(&mut self, node: Node, change: Change) {
         self.ask_ledger(node, Operation::Change(Box::new(change)));
     }
 
@@ -356,11 +431,7 @@ impl World {
         match &judgement.verdict {
             Verdict::Freeze { epoch, nodes } => {
                 for peer in nodes.iter().map(|it| index(*it)) {
-                    if peer == node {
-                        self.ask_ledger(node, Operation::Freeze(*epoch));
-                    } else {
-                        self.send(node, peer, Message::Freeze { epoch: *epoch });
-                    }
+                    self.send(node, peer, Message::Freeze { epoch: *epoch, term });
                 }
             }
             Verdict::Decide { epoch, formation } => {
@@ -384,215 +455,6 @@ impl World {
             | Verdict::Wait { .. }
             | Verdict::Hold(_) => {}
         }
-    }
-
-    /// The second read: only a plan that is still the same is carried out.
-    fn recheck(&mut self, node: Node, document: &Document) {
-        let Some((plan, mut survey)) = self.nodes[node].agent.planned.take() else { return };
-        if self.nodes[node].agent.carrying.is_some() {
-            return;
-        }
-        let own = self.observe(node);
-        survey.observations.insert(own.node, own);
-        let mutated = self.mutated_view(node, document, &survey);
-        let (document, survey) = match &mutated {
-            Some(other) => (&other.0, &other.1),
-            None => (document, &survey),
-        };
-        let gate_closed = self.nodes[node].agent.durable.gate_closed;
-        if node_plan(document, survey, id(node), gate_closed) == plan {
-            self.begin_carrying(node, plan);
-        }
-    }
-
-    fn begin_carrying(&mut self, node: Node, plan: NodePlan) {
-        let run = self.process(node).map(|it| it.run);
-        let agent = &mut self.nodes[node].agent;
-        agent.counter += 1;
-        let (number, life) = (agent.counter, agent.life);
-        agent.carrying = Some(Carrying { number, actions: plan.actions.into(), run });
-        self.after(1, Event::Act { node, life, plan: number });
-    }
-
-    /// Carries out one act; the next one is another event, so a crash may come between.
-    pub fn carry_out_next(&mut self, node: Node, life: u64, number: u64) {
-        if !self.lives(node, life) {
-            return;
-        }
-        let Some(carrying) = &mut self.nodes[node].agent.carrying else { return };
-        if carrying.number != number {
-            return;
-        }
-        let run = carrying.run;
-        let done = match carrying.actions.pop_front() {
-            Some(action) => {
-                self.log(|| format!("node {node} carries out {action:?}"));
-                self.carry_out(node, action, run)
-            }
-            None => false,
-        };
-        let agent = &mut self.nodes[node].agent;
-        if done && agent.carrying.as_ref().is_some_and(|it| !it.actions.is_empty()) {
-            let delay = self.rng.u64(1..60);
-            self.after(delay, Event::Act { node, life, plan: number });
-        } else {
-            agent.carrying = None;
-        }
-    }
-
-    fn carry_out(&mut self, node: Node, action: Action, run: Option<u64>) -> bool {
-        self.strike();
-        let off = self.process(node).is_none() && self.nodes[node].activating.is_none();
-        match action {
-            Action::CloseGate => self.nodes[node].agent.durable.gate_closed = true,
-            Action::Configure { formation } => {
-                let group = formation.map(|it| it.0);
-                let one = self.mutation == Mutation::OneGroupName;
-                self.nodes[node].dir.group = if one { Some(1) } else { group };
-            }
-            Action::ForgetView if off => {
-                self.keep_evidence(node);
-                self.nodes[node].dir.view_file = ViewText::Absent;
-                self.nodes[node].dir.view_file_before = None;
-            }
-            Action::AllowBootstrap { position } if off => {
-                self.nodes[node].dir.grastate = Grastate::Text {
-                    history: self.history_number(position.history),
-                    seqno: Some(position.seqno.0),
-                    safe_to_bootstrap: true,
-                };
-            }
-            Action::ForceStateTransfer if off => {
-                self.keep_evidence(node);
-                let dir = &mut self.nodes[node].dir;
-                dir.view_file = ViewText::Absent;
-                dir.grastate = Grastate::Absent;
-            }
-            Action::Grant(grant) => {
-                let standing = &mut self.nodes[node].agent.durable.standing;
-                return standing.grant(grant).is_ok();
-            }
-            Action::Start => self.start_unit(node, false),
-            Action::Bootstrap => self.start_unit(node, true),
-            Action::Stop => self.stop_server(node),
-            Action::AcceptWrites => return self.accept_writes(node, run),
-            // The server came up in between: the next round plans anew.
-            Action::ForgetView | Action::AllowBootstrap { .. } | Action::ForceStateTransfer => {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// R14: what follows is durable before it happens, and it happens on the server that was
-    /// looked at, over the same connection.
-    fn accept_writes(&mut self, node: Node, run: Option<u64>) -> bool {
-        if run.is_none() || self.process(node).map(|it| it.run) != run {
-            return false;
-        }
-        self.nodes[node].agent.durable.served = Some(Served::Possibly);
-        self.check_opened(node);
-        if let Some(process) = self.process_mut(node) {
-            process.read_only = false;
-        }
-        true
-    }
-
-    /// `systemctl start`: a job of the unit begins, unless one is there or the server runs.
-    pub fn start_unit(&mut self, node: Node, bootstrap: bool) {
-        let machine = &self.nodes[node];
-        if !machine.powered || machine.activating.is_some() || self.process(node).is_some() {
-            return;
-        }
-        let job = self.fresh();
-        self.nodes[node].activating = Some(job);
-        let delay = self.rng.u64(1..100);
-        self.after(delay, Event::Gate { node, job, bootstrap });
-    }
-
-    /// The gate (ExecStartPre): the permit is used, and that is durable, before the server starts.
-    pub fn ask_gate(&mut self, node: Node, job: u32, bootstrap: bool) {
-        let machine = &mut self.nodes[node];
-        if machine.activating != Some(job) {
-            return;
-        }
-        if !machine.agent.up || !machine.on_roster {
-            machine.activating = None;
-            return;
-        }
-        let before = self.keep_evidence(node);
-        let durable = &mut self.nodes[node].agent.durable;
-        let mut standing = durable.standing.clone();
-        let permit = match standing.admit(bootstrap) {
-            Ok(Permit { epoch, component, serial, .. }) => {
-                Used { epoch: epoch.0, component: component.0, serial }
-            }
-            Err(_) if self.mutation == Mutation::GateOpen => {
-                Used { epoch: 0, component: 0, serial: 0 }
-            }
-            Err(refusal) => {
-                self.log(|| format!("gate of node {node}: {refusal}"));
-                self.nodes[node].activating = None;
-                return;
-            }
-        };
-        if self.mutation == Mutation::PermitNotSpent
-            && let Some(permit) = &mut standing.permit
-        {
-            permit.used = false;
-            standing.formed_in = durable.standing.formed_in;
-        }
-        durable.standing = standing;
-        durable.seen = before.map(|seen| Seen { settled: false, ..seen });
-        let ours = self.nodes[node].dir.group.is_some();
-        self.nodes[node].agent.durable.served =
-            Some(if ours { Served::NotSinceStart } else { Served::Possibly });
-        let delay = self.rng.u64(1..400);
-        self.after(delay, Event::Exec { node, job, bootstrap, permit });
-    }
-
-    /// R2: the freeze is durable first; a node in a primary component refuses; then the server
-    /// is stopped, and only a report from a stopped one counts.
-    fn freeze(&mut self, node: Node, epoch: Epoch, document: &Document) {
-        if epoch != document.last_epoch.next() || self.observe(node).in_primary() {
-            return;
-        }
-        let life = self.nodes[node].agent.life;
-        self.strike();
-        if self.mutation == Mutation::FreezeNotDurable {
-            self.nodes[node].agent.claimed = epoch;
-        } else {
-            self.nodes[node].agent.durable.standing.freeze(epoch);
-        }
-        self.nodes[node].agent.carrying = None;
-        if self.mutation != Mutation::FreezeWithoutStop {
-            self.after(5, Event::FreezeStops { node, life });
-        }
-    }
-
-    /// The second half of a freeze.
-    pub fn freeze_stops(&mut self, node: Node, life: u64) {
-        if self.lives(node, life) {
-            self.stop_server(node);
-        }
-    }
-
-    /// An orderly stop: the hook records the view, then mariadbd closes.
-    pub fn stop_server(&mut self, node: Node) {
-        self.nodes[node].activating = None;
-        let Some(process) = self.process(node) else { return };
-        if process.stopping {
-            return;
-        }
-        let run = process.run;
-        if self.nodes[node].on_roster {
-            let seen = self.last_view(node);
-            self.nodes[node].agent.durable.seen = seen;
-        }
-        if let Some(process) = self.process_mut(node) {
-            process.stopping = true;
-        }
-        let delay = self.rng.u64(20..1_500);
-        self.after(delay, Event::Close { node, run });
+        self.tend_roster(node, document, survey);
     }
 }

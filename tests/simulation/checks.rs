@@ -2,8 +2,11 @@
 //!
 //! The first broken promise ends the run and is told with its name, so that a seed can be replayed.
 
+use std::collections::BTreeSet;
+
 use relight_core::evidence::observation::NodeObservation;
-use relight_core::ids::Epoch;
+use relight_core::files::gvwstate::Gvwstate;
+use relight_core::ids::{Epoch, GcommId};
 use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::epoch::Lane;
 use relight_core::recovery::judge::Verdict;
@@ -191,8 +194,7 @@ impl World {
                     self.check_opening(next);
                 }
             }
-            Change::Claim(..) | Change::Formed(..) | Change::Close(..) | Change::TakeCharge(..) => {
-            }
+            _ => {}
         }
     }
 
@@ -287,20 +289,58 @@ impl World {
 
     /// After healing: all serve, and nothing is missing.
     pub fn is_recovered(&self) -> bool {
+        let data = self.data_nodes();
         let synced = |node: &Node| {
             self.process(*node).is_some_and(|it| {
                 it.primary
                     && it.phase == Phase::Synced
                     && !it.read_only
-                    && it.component.len() == self.nodes.len()
+                    && it.component.len() == data.len()
             })
         };
         let healthy = |node: &Node| {
             let judged = self.nodes[*node].agent.last_judgement.as_ref();
             judged.is_some_and(|it| it.verdict == Verdict::Healthy)
         };
-        let all = 0..self.nodes.len();
-        all.clone().all(|node| synced(&node)) && all.clone().all(|node| healthy(&node))
+        let electorate = &self.document.roster.electorate;
+        let voting = self.document.roster.members.keys().all(|it| self.document.roster.votes(*it))
+            && electorate.outgoing.is_none();
+        let members = || self.document.roster.members.keys().map(|it| index(*it));
+        let lost = members().any(|node| self.nodes[node].voter.id().is_none());
+        data.iter().all(synced) && members().all(|it| healthy(&it)) && voting && !lost
+    }
+
+    /// The nodes that have data, by the roster in force.
+    pub fn data_nodes(&self) -> Vec<Node> {
+        self.document.roster.data_nodes().map(index).collect()
+    }
+
+    /// Whether a view that counts has a member whom nobody can name any more.
+    ///
+    /// A server that joins draws a new name. When its power goes before its view file is on the
+    /// disk, and before another agent has looked, then nobody knows whose name it was. Nothing is
+    /// formed around such a member, because it could be anybody (R6): it takes a person.
+    pub fn a_name_is_lost(&self) -> bool {
+        let durable = || self.nodes.iter().map(|it| &it.agent.durable);
+        let named: BTreeSet<GcommId> =
+            durable().flat_map(|it| it.identities.keys().copied()).collect();
+        let file = |gvwstate: &Gvwstate| match gvwstate {
+            Gvwstate::View(saved) => saved.members.iter().any(|it| !named.contains(&it.0)),
+            Gvwstate::Absent | Gvwstate::Unusable { .. } => false,
+        };
+        durable().any(|it| {
+            let copied = it.evidence.as_ref().is_some_and(|it| file(&it.view));
+            copied || it.stop.as_ref().is_some_and(|it| file(&it.record.view))
+        })
+    }
+
+    /// R22: whoever was removed and has heard of it runs no server.
+    fn removed_ones_are_off(&self) -> bool {
+        (0..self.nodes.len()).all(|node| {
+            let machine = &self.nodes[node];
+            let removed = machine.on_roster && !self.document.roster.members.contains_key(&id(node));
+            !removed || self.process(node).is_none()
+        })
     }
 
     /// The end of a run with all nodes back: recovered, or holding where evidence was destroyed.
@@ -309,7 +349,10 @@ impl World {
             return;
         }
         if self.is_recovered() {
-            for node in 0..self.nodes.len() {
+            if !self.removed_ones_are_off() {
+                self.violate("eventually_whoever_was_removed_is_off", "a server runs");
+            }
+            for node in self.data_nodes() {
                 while self.deliver(node) {}
                 self.check_holds_acknowledged(node, "eventually_every_row_is_everywhere");
             }
@@ -327,6 +370,15 @@ impl World {
         let destroyed = self.evidence_destroyed || self.around_the_gate;
         if destroyed && (holding || kept || bare) {
             return;
+        }
+        if holding && self.a_name_is_lost() {
+            return;
+        }
+        for node in 0..self.nodes.len() {
+            let durable = &self.nodes[node].agent.durable;
+            let evidence = &durable.evidence;
+            self.log(|| format!("node {node}: {evidence:?} {:?}", durable.synced));
+            self.log(|| format!("node {node}: {:?} {:?}", durable.stop, durable.identities));
         }
         let states: Vec<String> = self
             .nodes

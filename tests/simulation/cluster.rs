@@ -1,12 +1,10 @@
 //! Clusters to begin with: running, with clients, under Relight or just being adopted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use relight_core::evidence::observation::Served;
 use relight_core::ids::{
-    AcceptorId, ClusterId, Epoch, Formation, HistoryId, Incarnation, NodeId, Seqno, Term,
+    AcceptorId, ClusterId, Epoch, Formation, HistoryId, NodeId, Seqno, Term,
 };
 use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::electorate::Electorate;
@@ -17,9 +15,11 @@ use relight_core::lineage::permit::{Mode, Permit, Standing};
 
 use crate::agent::{Agent, Durable, id};
 use crate::galera::{
-    Datadir, Grastate, GroupView, Phase, Process, Server, Used, VIEW_CHANGE, ViewText,
+    Datadir, Grastate, GroupView, Node, Phase, Process, Server, Used, VIEW_CHANGE, ViewText,
 };
 use crate::mutation::Mutation;
+use crate::roster::{member, token};
+use crate::voter::Voter;
 use crate::world::{Event, Machine, World};
 
 const HISTORY: u64 = 7;
@@ -43,11 +43,12 @@ impl Datadir {
     }
 }
 
-fn document(count: usize, adopted: Option<usize>) -> Document {
+fn document(count: usize, witness: bool, adopted: Option<usize>) -> Document {
     let ours = adopted.is_none();
     let on_roster = adopted.unwrap_or(count);
-    let members: BTreeMap<NodeId, Member> =
-        (0..on_roster).map(|node| (id(node), member(node, ours))).collect();
+    let data = (0..on_roster).map(|node| (id(node), member(node, Role::Data, ours)));
+    let witness = witness.then(|| (id(count), member(count, Role::Witness, ours)));
+    let members: BTreeMap<NodeId, Member> = data.chain(witness).collect();
     let voters: BTreeSet<AcceptorId> = members.values().map(|it| it.acceptor).collect();
     let founded = EpochRecord {
         epoch: Epoch(1),
@@ -55,7 +56,7 @@ fn document(count: usize, adopted: Option<usize>) -> Document {
         leader: Some(id(0)),
         history: HistoryId::from_number(HISTORY),
         base: Seqno(0),
-        members: members.keys().copied().collect(),
+        members: (0..on_roster).map(id).collect(),
         formation: Some(Formation(1)),
     };
     Document {
@@ -74,18 +75,7 @@ fn document(count: usize, adopted: Option<usize>) -> Document {
         reform_failed: None,
         pause: None,
         settings: Settings::default(),
-        tokens: BTreeMap::new(),
-    }
-}
-
-fn member(node: usize, ours: bool) -> Member {
-    Member {
-        name: format!("db-{node}").parse().expect("a name"),
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(node).unwrap_or(0) + 1)),
-        zone: None,
-        role: Role::Data,
-        acceptor: AcceptorId::from_number(node as u64 + 1),
-        config_is_ours: ours,
+        tokens: BTreeMap::from([(token().token_id, token())]),
     }
 }
 
@@ -93,9 +83,19 @@ impl World {
     /// A cluster that Relight founded and that serves. With `adopted`, so many nodes of a running
     /// cluster have Relight, and it is not in charge yet.
     pub fn running(seed: u64, count: usize, mutation: Mutation, adopted: Option<usize>) -> Self {
-        let mut world = Self::new(seed, document(count, adopted), mutation);
-        world.links = vec![vec![true; count]; count];
-        world.promised = vec![Epoch(0); count];
+        Self::with_witness(seed, count, false, mutation, adopted)
+    }
+
+    /// The same, perhaps with a node more that votes and has no data.
+    pub fn with_witness(
+        seed: u64,
+        count: usize,
+        witness: bool,
+        mutation: Mutation,
+        adopted: Option<usize>,
+    ) -> Self {
+        let mut world = Self::new(seed, document(count, witness, adopted), mutation);
+        world.chain.begin(&world.document);
         let on_roster = adopted.unwrap_or(count);
         let group = adopted.is_none().then_some(1);
         let members: Vec<_> = (0..count).map(|node| (node, node as u32 + 1)).collect();
@@ -108,10 +108,11 @@ impl World {
         for (node, ident) in members {
             world.next_run += 1;
             let run = world.next_run;
-            let machine = machine(node, on_roster, group, &view, change);
-            world.nodes.push(machine);
+            let machine = machine(node, on_roster, group, &view, change, &world.document);
+            world.add(machine);
             world.nodes[node].server = Server::On(Box::new(Process {
                 run,
+                invocation: 0,
                 ident,
                 group,
                 restored: None,
@@ -125,11 +126,20 @@ impl World {
                 read_only: false,
                 permit: group.map(|_| Used { epoch: 1, component: 1, serial: 1 }),
                 stopping: false,
+                hung: false,
             }));
+        }
+        if witness {
+            let own = Machine { on_roster: true, role: Role::Witness, ..bare_machine() };
+            let node = world.add(own);
+            let acceptor = member(node, Role::Witness, true).acceptor;
+            world.nodes[node].voter = Voter::founding(acceptor, &world.document);
+            world.nodes[node].agent.durable.document = Some(world.document.clone());
+            world.nodes[node].agent.durable.gate_closed = true;
+            world.start_agent(node);
         }
         for node in 0..count {
             if node < on_roster {
-                world.observe(node);
                 world.start_agent(node);
             }
         }
@@ -137,16 +147,36 @@ impl World {
         world
     }
 
-    /// One more node of an adopted cluster runs `agentctl join`.
-    pub fn adopt(&mut self, node: usize) {
-        let mut document = (*self.document).clone();
-        let fresh = member(node, false);
-        document.roster.electorate.voters.insert(fresh.acceptor);
-        document.roster.members.insert(id(node), fresh);
-        document.version += 1;
-        self.document = Rc::new(document);
-        self.nodes[node].on_roster = true;
-        self.start_agent(node);
+    /// One more machine, reachable from all.
+    fn add(&mut self, machine: Machine) -> Node {
+        let node = self.nodes.len();
+        self.nodes.push(machine);
+        self.promised.push(Epoch(0));
+        self.links.iter_mut().for_each(|links| links.push(true));
+        self.links.push(vec![true; node + 1]);
+        node
+    }
+
+    /// A machine that has only just been installed, and may join.
+    pub fn spare(&mut self, role: Role) -> Node {
+        self.add(Machine { role, ..bare_machine() })
+    }
+}
+
+/// Powered, with an empty datadir, a member of nothing.
+fn bare_machine() -> Machine {
+    Machine {
+        powered: true,
+        dir: Datadir::empty(None),
+        server: Server::Off { failed: false },
+        agent: Agent::default(),
+        voter: Voter::default(),
+        role: Role::Data,
+        leaving: false,
+        frozen: None,
+        on_roster: false,
+        activating: None,
+        copy: None,
     }
 }
 
@@ -156,6 +186,7 @@ fn machine(
     group: Option<u64>,
     view: &Rc<GroupView>,
     change: u32,
+    document: &Rc<Document>,
 ) -> Machine {
     let ours = group.is_some();
     let permit = Permit {
@@ -176,8 +207,8 @@ fn machine(
         closed_since_start: false,
     };
     let datadir = node as u32 + 1;
+    let acceptor = AcceptorId::from_number(node as u64 + 1);
     Machine {
-        powered: true,
         dir: Datadir {
             id: datadir,
             history: Some(HISTORY),
@@ -186,20 +217,22 @@ fn machine(
             view_file: ViewText::View(view.clone()),
             ..Datadir::empty(group)
         },
-        server: Server::Off { failed: false },
         agent: Agent {
             durable: Durable {
                 standing,
-                served: Some(Served::Possibly),
-                seen: None,
                 datadir,
                 gate_closed: ours,
+                document: (node < on_roster).then(|| document.clone()),
+                ..Durable::default()
             },
-            life: Incarnation(0).0,
             ..Agent::default()
         },
+        voter: if node < on_roster {
+            Voter::founding(acceptor, document)
+        } else {
+            Voter::default()
+        },
         on_roster: node < on_roster,
-        activating: None,
-        copy: None,
+        ..bare_machine()
     }
 }

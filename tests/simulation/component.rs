@@ -13,13 +13,17 @@ impl World {
     /// Everybody whom a server can reach within its group, over links that work both ways.
     pub fn reachable(&self, node: Node) -> Vec<Node> {
         let Some(own) = self.process(node) else { return Vec::new() };
+        if self.stands_still(node) {
+            return Vec::new();
+        }
         let mut found = vec![node];
         let mut next = 0;
         while next < found.len() {
             let at = found[next];
             next += 1;
             for other in 0..self.nodes.len() {
-                let same = self.process(other).is_some_and(|it| it.group == own.group);
+                let same = self.process(other).is_some_and(|it| it.group == own.group)
+                    && !self.stands_still(other);
                 if same && !found.contains(&other) && self.linked(at, other) {
                     found.push(other);
                 }
@@ -125,7 +129,8 @@ impl World {
         view.members == idents && set.iter().all(|it| restored(it).as_ref() == Some(&view))
     }
 
-    fn lose_quorum(&mut self, set: &[Node], idents: &[Ident]) {
+    /// A component without a quorum.
+    pub fn lose_quorum(&mut self, set: &[Node], idents: &[Ident]) {
         self.log(|| format!("no quorum: {idents:?}"));
         for node in set {
             let Some(process) = self.process_mut(*node) else { continue };

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::galera::{Datadir, Grastate, Node, ViewText};
+use crate::voter::OnDisk;
 use crate::world::{Event, World};
 
 /// One fault, or its end.
@@ -48,6 +49,26 @@ pub enum Fault {
     KeepCopy(Node),
     /// The datadir is replaced by the copy; whether one can see that.
     OldCopy(Node, bool),
+    /// mariadbd stands still: SIGSTOP, or a disk that does not answer.
+    HangServer(Node),
+    /// It goes on.
+    ThawServer(Node),
+    /// The whole machine stands still, its agent in the middle of whatever it does.
+    FreezeMachine(Node),
+    /// It goes on where it was.
+    ThawMachine(Node),
+    /// The agent dies, and the record of its acceptor is gone.
+    LoseRecord(Node),
+    /// Keeps a copy of the record, for the next one.
+    KeepRecord(Node),
+    /// The agent dies, and the record is the one of the copy.
+    SetBackRecord(Node),
+    /// `agentctl join`, until it is in.
+    Join(Node),
+    /// `agentctl leave`, until it is out.
+    Leave(Node),
+    /// `agentctl remove` of a node that is off, until it is out.
+    Remove(Node),
     /// Everything works again and everybody has power.
     Heal,
 }
@@ -55,7 +76,12 @@ pub enum Fault {
 impl World {
     /// It happens.
     pub fn inject(&mut self, fault: Fault) {
-        if self.healed && !matches!(fault, Fault::StartAgent(_) | Fault::PlainStart(_)) {
+        let goes_on = match fault {
+            Fault::StartAgent(_) | Fault::PlainStart(_) | Fault::Join(_) | Fault::Remove(_) => true,
+            Fault::Leave(node) => self.nodes[node].leaving,
+            _ => false,
+        };
+        if self.healed && !goes_on {
             return;
         }
         self.log(|| format!("FAULT {fault:?}"));
@@ -100,15 +126,72 @@ impl World {
                 self.set_links(&pairs(count).collect::<Vec<_>>(), true);
                 for node in 0..count {
                     self.power_on(node);
+                    self.thaw_machine(node);
+                    self.thaw_server(node);
                     self.inject(Fault::StartAgent(node));
                 }
             }
+            Fault::HangServer(node) => {
+                if let Some(process) = self.process_mut(node) {
+                    process.hung = true;
+                    self.peers_notice(node);
+                }
+            }
+            Fault::ThawServer(node) => self.thaw_server(node),
+            Fault::FreezeMachine(node) => {
+                if self.nodes[node].powered && self.nodes[node].frozen.is_none() {
+                    self.nodes[node].frozen = Some(Vec::new());
+                    self.peers_notice(node);
+                }
+            }
+            Fault::ThawMachine(node) => self.thaw_machine(node),
+            Fault::LoseRecord(node) => self.change_record(node, None),
+            Fault::KeepRecord(node) => {
+                self.nodes[node].voter.copy = self.nodes[node].voter.disk.clone();
+            }
+            Fault::SetBackRecord(node) => {
+                let copy = self.nodes[node].voter.copy.clone();
+                self.change_record(node, copy);
+            }
+            Fault::Join(node) => self.join(node),
+            Fault::Leave(node) => self.leave(node),
+            Fault::Remove(node) => self.remove(node),
             Fault::Wipe(node)
             | Fault::ZeroState(node)
             | Fault::TearView(node)
             | Fault::DropView(node)
             | Fault::KeepCopy(node)
             | Fault::OldCopy(node, _) => self.touch_datadir(node, &fault),
+        }
+    }
+
+    /// A machine goes on where it stood: what has come meanwhile comes now.
+    fn thaw_machine(&mut self, node: Node) {
+        let Some(waiting) = self.nodes[node].frozen.take() else { return };
+        for event in waiting {
+            let delay = self.rng.u64(0..20);
+            self.after(delay, event);
+        }
+        if self.process(node).is_some_and(|it| !it.hung) {
+            self.thaw_server(node);
+        }
+    }
+
+    /// The others of its component miss it after a while (galera.md: 6.5 s, E13).
+    fn peers_notice(&mut self, node: Node) {
+        for peer in (0..self.nodes.len()).filter(|peer| *peer != node) {
+            let delay = self.rng.u64(5_000..8_000);
+            self.after(delay, Event::Regroup { node: peer });
+        }
+    }
+
+    /// The record of an acceptor is another one when its agent starts again.
+    fn change_record(&mut self, node: Node, record: Option<OnDisk>) {
+        if self.nodes[node].on_roster {
+            self.end_agent(node);
+            self.nodes[node].voter.disk = record;
+            let delay = self.rng.u64(100..3_000);
+            self.after(delay, Event::Fault(Fault::StartAgent(node)));
         }
     }
 
@@ -143,6 +226,7 @@ impl World {
             _ => {}
         }
         dir.view_file_before = None;
+        machine.agent.evidence_of = None;
         self.evidence_destroyed = true;
         self.excuse_lost_rows();
     }

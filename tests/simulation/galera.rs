@@ -118,6 +118,8 @@ pub enum Phase {
 pub struct Process {
     /// Which run.
     pub run: u64,
+    /// The start job of the unit that it came from; 0 for one that did not.
+    pub invocation: u32,
     /// gcomm identity.
     pub ident: u32,
     /// `wsrep_cluster_name`.
@@ -144,6 +146,8 @@ pub struct Process {
     pub permit: Option<Used>,
     /// Orderly stop under way.
     pub stopping: bool,
+    /// It stands still (SIGSTOP, a disk that does not answer).
+    pub hung: bool,
 }
 
 impl Process {
@@ -227,6 +231,7 @@ impl World {
         let waits_for_ever = restored.is_some();
         self.nodes[node].server = Server::On(Box::new(Process {
             run,
+            invocation: 0,
             ident,
             group: dir.group,
             restored,
@@ -241,6 +246,7 @@ impl World {
             read_only: dir.group.is_some(),
             permit,
             stopping: false,
+            hung: false,
         }));
         if bootstrap {
             self.form_alone(node);
@@ -272,6 +278,9 @@ impl World {
     pub fn client_writes(&mut self, node: Node) {
         let Some(process) = self.process(node) else { return };
         if !process.primary || process.phase != Phase::Synced || process.read_only {
+            return;
+        }
+        if self.stands_still(node) {
             return;
         }
         let Some(view) = process.last_primary.clone() else { return };
@@ -341,6 +350,9 @@ impl World {
 
     /// Applies the next received write-set; durable at once (flush = 1).
     pub fn deliver(&mut self, node: Node) -> bool {
+        if self.stands_still(node) {
+            return false;
+        }
         let Some(process) = self.process_mut(node) else { return false };
         if !process.primary || process.phase != Phase::Synced {
             return false;
@@ -348,6 +360,33 @@ impl World {
         let Some(write_set) = process.pending.pop_front() else { return false };
         self.nodes[node].dir.log.push(write_set);
         true
+    }
+
+    /// Whether a server, or its whole machine, does nothing at present.
+    pub fn stands_still(&self, node: Node) -> bool {
+        self.nodes[node].frozen.is_some() || self.process(node).is_some_and(|it| it.hung)
+    }
+
+    /// A server goes on after it stood still. If its peers went on without it meanwhile, it finds
+    /// itself alone, drops what it had not delivered, and looks for them.
+    pub fn thaw_server(&mut self, node: Node) {
+        let Some(process) = self.process_mut(node) else { return };
+        process.hung = false;
+        let own: Ident = (node, process.ident);
+        let view = process.last_primary.clone();
+        let with_it = |(peer, ident): &Ident| {
+            *peer == node
+                || self.process(*peer).is_some_and(|other| {
+                    other.ident == *ident && other.primary && other.last_primary == view
+                })
+        };
+        let together =
+            self.process(node).is_some_and(|process| process.component.iter().all(with_it));
+        if !together {
+            self.lose_quorum(&[node], &[own]);
+        }
+        let delay = self.rng.u64(100..2_000);
+        self.after(delay, Event::Regroup { node });
     }
 
     /// The process dies by itself.
@@ -379,11 +418,16 @@ impl World {
         if self.process(node).is_none_or(|it| it.run != run) {
             return;
         }
+        if self.stands_still(node) {
+            self.after(500, Event::Close { node, run });
+            return;
+        }
         while self.deliver(node) {}
         self.altered(node, run);
         let reach = self.reachable(node);
         let Some(process) = self.process(node) else { return };
         let own: Ident = (node, process.ident);
+        let invocation = process.invocation;
         let synced = process.answers();
         let last = process.primary && process.component.len() == 1;
         for peer in reach {
@@ -393,6 +437,10 @@ impl World {
         }
         self.kill_server(node);
         self.nodes[node].server = Server::Off { failed: false };
+        if let Some(stop) = &mut self.nodes[node].agent.durable.stop {
+            // ExecStopPost: the run that was asked to stop has ended by itself.
+            stop.record.clean |= stop.run == invocation;
+        }
         let dir = &mut self.nodes[node].dir;
         dir.view_file = ViewText::Absent;
         if synced && let Some(history) = dir.history {

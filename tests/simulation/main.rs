@@ -1,8 +1,9 @@
 //! Simulation: whole clusters in one process, on the real `relight-core`, in virtual time.
 //!
 //! Every run is a seed. `SEEDS=n` says how many (2,000), `SEED=n` replays one with its events.
-//! Read `world.rs` for what happens, `agent.rs` for what a node does, `galera.rs` for the model of
-//! the database, `checks.rs` for what is promised, `faults.rs` for what goes wrong.
+//! Read `world.rs` for what happens, `agent.rs` and `hands.rs` for what a node does, `ledger.rs` and
+//! `voter.rs` for the register between them, `galera.rs` for the model of the database, `checks.rs`
+//! and `chain.rs` for what is promised, `faults.rs` for what goes wrong.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,14 +18,18 @@
 )]
 
 mod agent;
+mod chain;
 mod checks;
 mod cluster;
 mod component;
 mod faults;
 mod galera;
+mod hands;
 mod ledger;
 mod mutation;
 mod observe;
 mod random;
+mod roster;
 mod stories;
+mod voter;
 mod world;

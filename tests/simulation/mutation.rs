@@ -50,10 +50,24 @@ pub enum Mutation {
     SuspectIsUsable,
     /// R11: the coordinator tells the leader to act and stores nothing.
     ActBeforeStored,
+    /// R1: evidence is taken once in a life of the agent.
+    EvidenceOnce,
+    /// R6: a proposer counts voters that did not answer.
+    SilenceIsConsent,
+    /// R19: an acceptor answers before its record is on the disk.
+    AnswerBeforeSync,
+    /// R19: a lost record is replaced by an empty one under the old acceptor id.
+    EmptyUnderOldId,
+    /// R20: a change of voters is settled although nobody knows whether it was chosen.
+    SettleUnproven,
+    /// R20: an acceptor serves whoever works under a roster that is past.
+    PastRosterServed,
+    /// R21: a change without an answer is taken for done.
+    UnknownIsYes,
 }
 
 /// Every fault that random schedules have to find; the others are in the stories.
-pub const ALL: [Mutation; 13] = [
+pub const ALL: [Mutation; 20] = [
     Mutation::FreezeNotDurable,
     Mutation::FreezeWithoutStop,
     Mutation::PermitNotSpent,
@@ -67,6 +81,13 @@ pub const ALL: [Mutation; 13] = [
     Mutation::MembershipIsData,
     Mutation::SuspectIsUsable,
     Mutation::ActBeforeStored,
+    Mutation::EvidenceOnce,
+    Mutation::SilenceIsConsent,
+    Mutation::AnswerBeforeSync,
+    Mutation::EmptyUnderOldId,
+    Mutation::SettleUnproven,
+    Mutation::PastRosterServed,
+    Mutation::UnknownIsYes,
 ];
 
 impl World {

@@ -1,30 +1,133 @@
-//! What a simulated agent sees of its own node: state files, its own records and the server
-//! become a `NodeObservation`, in the way that the real shell does it.
+//! What a simulated agent sees of its own node: files, its own records and the server become a
+//! `NodeObservation`, in the way that `agent/src/observe` does it and with the core's own judgement
+//! of what the files say together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember, ViewStamp};
+use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember};
 use relight_core::evidence::observation::{
     Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
-use relight_core::ids::{Epoch, GcommId, HistoryId, Incarnation, Seqno, Uuid};
+use relight_core::evidence::stored::{
+    StopRecord, SyncedView, ViewRecords, frontier, stored_position,
+};
+use relight_core::evidence::survey::Survey;
+use relight_core::files::grastate::{Grastate as GrastateFile, SavedState};
+use relight_core::files::gvwstate::{Gvwstate, SavedView, ViewFault, ViewId};
+use relight_core::files::recovered::Recovered;
+use relight_core::ids::{Epoch, GcommId, HistoryId, Incarnation, NodeId, Seqno, Uuid};
 use relight_core::position::{Position, Quality, StoredPosition};
 
-use crate::agent::id;
-use crate::galera::{Datadir, Grastate, GroupView, Node, Phase, Process, Server, ViewText};
+use crate::agent::{Durable, id};
+use crate::galera::{Datadir, Grastate, GroupView, Ident, Node, Phase, Process, Server, ViewText};
+use crate::mutation::Mutation;
 use crate::world::World;
 
-/// The agent's own synced record of the last primary view.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Which view.
-    pub view: View,
-    /// How it was left, as far as that is settled.
-    pub exit: Exit,
-    /// No server was started since `exit` was found out, so it counts even without a view file.
-    pub settled: bool,
-    /// The server was seen Synced in it.
-    pub synced: bool,
+/// What the evidence unit copied when it last ran.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The view file.
+    pub view: Gvwstate,
+    /// What the data directory says of its position.
+    pub position: StoredPosition,
+}
+
+/// What the stop hooks wrote about one run of the server.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// Which run.
+    pub run: u32,
+    /// The view file before the signal, and whether the run then ended well.
+    pub record: StopRecord,
+}
+
+/// The fixed part of a name in Galera's views.
+pub fn gcomm((_, ident): Ident) -> GcommId {
+    let uuid = Uuid::from_number(u64::from(ident));
+    GcommId::fixed_part(uuid).expect("identities are not zero")
+}
+
+fn saved(view: &GroupView, own: GcommId) -> SavedView {
+    let representative = view.members.first().map_or(Uuid::ZERO, |it| gcomm(*it).uuid());
+    let mut members: Vec<(GcommId, u8)> = view.members.iter().map(|it| (gcomm(*it), 0)).collect();
+    members.sort_unstable();
+    let view_id = ViewId { representative, seq: view.seq };
+    SavedView { my_uuid: own, view_id, bootstrap: false, members }
+}
+
+/// The view file as the evidence unit and the stop hook copy it.
+pub fn view_file(node: Node, dir: &Datadir) -> Gvwstate {
+    match &dir.view_file {
+        ViewText::Absent => Gvwstate::Absent,
+        ViewText::Broken => Gvwstate::Unusable { why: ViewFault::Empty },
+        ViewText::View(view) => {
+            let own = view.members.iter().find(|member| member.0 == node);
+            own.map_or(Gvwstate::Unusable { why: ViewFault::Empty }, |own| {
+                Gvwstate::View(saved(view, gcomm(*own)))
+            })
+        }
+    }
+}
+
+/// How far the data has come (R1, R7); `remembered` is the directory that was here before (S13).
+fn position(dir: &Datadir, remembered: u32) -> StoredPosition {
+    let grastate = match &dir.grastate {
+        Grastate::Absent => GrastateFile::Absent,
+        Grastate::Text { history, seqno, safe_to_bootstrap } => GrastateFile::Saved(SavedState {
+            history: World::history_id(*history),
+            zeros: *history == 0,
+            seqno: seqno.map(Seqno),
+            safe_to_bootstrap: Some(*safe_to_bootstrap),
+        }),
+    };
+    let recovered = match dir.history {
+        None => Recovered::NotRun,
+        Some(history) => World::history_id(history)
+            .map_or(Recovered::ZeroHistory, |history| Recovered::At {
+                history,
+                seqno: Seqno(dir.seqno()),
+            }),
+    };
+    let mut stored = stored_position(&relight_core::evidence::stored::Datadir {
+        empty: dir.history.is_none() && grastate == GrastateFile::Absent,
+        grastate,
+        recovered,
+        state_transfer_cut: dir.transfer_cut,
+    });
+    if let StoredPosition::At { quality, .. } = &mut stored
+        && dir.id != remembered
+    {
+        *quality = Quality::Suspect;
+    }
+    stored
+}
+
+impl Durable {
+    /// The frontier of a stopped server.
+    fn frontier(&self, evidence: &Evidence) -> Frontier {
+        let of_last_run = |stop: &&Stop| self.run.is_none_or(|run| run == stop.run);
+        let fresh = evidence.position == StoredPosition::Nothing && self.synced.is_none();
+        frontier(&ViewRecords {
+            gvwstate: evidence.view.clone(),
+            stop: self.stop.as_ref().filter(of_last_run).map(|stop| stop.record.clone()),
+            synced: self.synced.clone(),
+            entered: self.standing.entered,
+            fresh,
+        })
+    }
+
+    /// What a running server would leave behind.
+    fn frontier_while_running(&self) -> Frontier {
+        self.synced.as_ref().map_or(Frontier::Unknown, |synced| Frontier::Known {
+            view: View {
+                stamp: synced.stamp,
+                members: synced.members.iter().copied().map(ViewMember::Stranger).collect(),
+            },
+            exit: Exit::Crashed,
+            file: ViewFile::Absent,
+            synced: true,
+        })
+    }
 }
 
 impl World {
@@ -38,142 +141,98 @@ impl World {
         history.0.0.iter().skip(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 
-    fn member(&self, node: Node, ident: u32) -> ViewMember {
-        if self.nodes[node].on_roster {
-            return ViewMember::Node(id(node));
+    /// R1: the evidence unit looks at a server that is off, and copies what its files say.
+    pub fn take_evidence(&mut self, node: Node) {
+        if self.process(node).is_some() || self.nodes[node].activating.is_some() {
+            return;
         }
-        let gcomm = GcommId::fixed_part(Uuid::from_number(u64::from(ident)));
-        gcomm.map_or(ViewMember::Node(id(node)), ViewMember::Stranger)
+        let machine = &mut self.nodes[node];
+        let position = position(&machine.dir, machine.agent.durable.datadir);
+        let view = view_file(node, &machine.dir);
+        let durable = &mut machine.agent.durable;
+        durable.evidence = Some(Evidence { view, position });
+        let run = durable.run;
+        machine.agent.evidence_of = Some(run);
     }
 
-    fn view_of(&self, view: &GroupView, epoch: Epoch) -> View {
-        let first = view.members.first().map_or(0, |it| it.1);
-        View {
-            stamp: ViewStamp {
-                epoch,
-                seq: view.seq,
-                representative: Uuid::from_number(u64::from(first)),
-            },
-            members: view.members.iter().map(|(node, ident)| self.member(*node, *ident)).collect(),
-        }
+    fn evidence(&self, node: Node) -> Option<&Evidence> {
+        let agent = &self.nodes[node].agent;
+        let current = agent.evidence_of == Some(agent.durable.run);
+        agent.durable.evidence.as_ref().filter(|_| current)
     }
 
-    /// How far the data has come (R1, R7).
-    pub fn stored_position(dir: &Datadir, remembered: u32) -> StoredPosition {
-        let Some(history) = dir.history.filter(|_| !dir.transfer_cut) else {
-            return StoredPosition::Nothing;
-        };
-        let Some(history) = Self::history_id(history) else { return StoredPosition::Unknown };
-        let position = Position { history, seqno: Seqno(dir.seqno()) };
-        let quality = match &dir.grastate {
-            _ if dir.id != remembered => Quality::Suspect,
-            Grastate::Text { history, seqno, .. } if Self::history_id(*history).is_some() => {
-                match seqno {
-                    Some(seqno) if *seqno == dir.seqno() => Quality::Clean,
-                    Some(_) | None => Quality::Recovered,
-                }
+    /// Keeps what has to be remembered: evidence of a server that is off, the view of one that is
+    /// Synced, and the names that others have learned.
+    pub fn keep_records(&mut self, node: Node, survey: &Survey) {
+        let agent = &mut self.nodes[node].agent;
+        for report in survey.observations.values() {
+            for (gcomm, who) in &report.identities {
+                agent.durable.identities.insert(*gcomm, *who);
             }
-            Grastate::Text { .. } | Grastate::Absent => Quality::Suspect,
-        };
-        StoredPosition::At { position, quality }
-    }
-
-    /// The frontier (R4): view file and own record; where they differ, the later counts.
-    pub fn frontier(&self, node: Node) -> Frontier {
-        let durable = &self.nodes[node].agent.durable;
-        let entered = durable.standing.entered.unwrap_or(Epoch(0));
-        let seen = durable.seen.as_ref();
-        match (&self.nodes[node].dir.view_file, seen) {
-            (ViewText::View(file), Some(seen)) => {
-                let same = self.view_of(file, seen.view.stamp.epoch);
-                if same == seen.view {
-                    // A stop was recorded and the file is there: the stop did not come to its
-                    // end, or the disk forgot it.
-                    let exit = if seen.exit == Exit::Left { Exit::Unknown } else { Exit::Crashed };
-                    let (file, synced) = (ViewFile::Same, seen.synced);
-                    return Frontier::Known { view: same, exit, file, synced };
-                }
-                let file = self.view_of(file, entered);
-                let (view, kind, synced) = if file.stamp > seen.view.stamp {
-                    (file, ViewFile::Same, false)
-                } else {
-                    (seen.view.clone(), ViewFile::Other, seen.synced)
-                };
-                Frontier::Known { view, exit: Exit::Crashed, file: kind, synced }
-            }
-            (ViewText::View(file), None) => Frontier::Known {
-                view: self.view_of(file, entered),
-                exit: Exit::Crashed,
-                file: ViewFile::Same,
-                synced: false,
-            },
-            (ViewText::Broken, Some(seen)) => Frontier::Known {
-                view: seen.view.clone(),
-                exit: Exit::Unknown,
-                file: ViewFile::Unusable,
-                synced: seen.synced,
-            },
-            (ViewText::Absent, Some(seen)) if seen.settled => Frontier::Known {
-                view: seen.view.clone(),
-                exit: seen.exit,
-                file: ViewFile::Absent,
-                synced: seen.synced,
-            },
-            (ViewText::Absent, None) => Frontier::Never,
-            (ViewText::Broken, None) | (ViewText::Absent, Some(_)) => Frontier::Unknown,
         }
-    }
-
-    /// What a stop hook would record.
-    pub fn last_view(&mut self, node: Node) -> Option<Seen> {
+        let busy = agent.carrying.is_some() || agent.planned.is_some() || self.nodes[node].leaving;
+        if busy || self.nodes[node].dir.id == 0 && self.nodes[node].agent.durable.document.is_none()
+        {
+            return;
+        }
+        if self.evidence(node).is_none() && self.mutation != Mutation::EvidenceOnce {
+            self.take_evidence(node);
+        }
         self.note_view(node);
-        match self.frontier(node) {
-            Frontier::Known { view, synced, .. } => {
-                Some(Seen { view, exit: Exit::Left, settled: true, synced })
-            }
-            Frontier::Never | Frontier::Unknown => None,
-        }
     }
 
-    /// R1: before a start, or before a view file is removed, what is known of it is kept.
-    pub fn keep_evidence(&mut self, node: Node) -> Option<Seen> {
-        let seen = match self.frontier(node) {
-            Frontier::Known { view, exit, synced, .. } => {
-                Some(Seen { view, exit, settled: true, synced })
-            }
-            Frontier::Never => None,
-            Frontier::Unknown => return self.nodes[node].agent.durable.seen.clone(),
-        };
-        self.nodes[node].agent.durable.seen.clone_from(&seen);
-        seen
+    /// The agent's synced copy of the last primary view in which its server was Synced, by poll.
+    fn note_view(&mut self, node: Node) {
+        let machine = &self.nodes[node];
+        let Some(process) = self.process(node) else { return };
+        let looks = process.primary && process.phase == Phase::Synced;
+        if !looks || process.stopping || process.hung {
+            return;
+        }
+        let Gvwstate::View(saved) = view_file(node, &machine.dir) else { return };
+        if saved.members.len() != process.component.len() {
+            return;
+        }
+        let epoch = machine.agent.durable.standing.entered.unwrap_or(Epoch(0));
+        let view = SyncedView::of(&saved, epoch);
+        self.nodes[node].agent.durable.synced = Some(view);
     }
 
     /// Looks at the own node.
     pub fn observe(&mut self, node: Node) -> NodeObservation {
-        self.note_view(node);
         let now = self.now;
-        let grace = u64::from(self.document.settings.merge_grace_s) * 1_000;
+        let known = self.nodes[node].agent.durable.document.as_ref();
+        let grace = known.map_or(0, |it| u64::from(it.settings.merge_grace_s) * 1_000);
         let parted = self.process(node).is_some_and(|it| !it.primary);
+        self.learn_names(node);
+        let (server, galera) = self.look_at_server(node);
         let agent = &mut self.nodes[node].agent;
         agent.counter += 1;
         agent.parted_since = parted.then(|| agent.parted_since.unwrap_or(now));
         let lingering = agent.parted_since.is_some_and(|since| now - since > grace);
-        let standing = agent.durable.standing.clone();
-        let served = agent.durable.served.unwrap_or(Served::Possibly);
-        let (incarnation, sequence) = (Incarnation(agent.life), agent.counter);
-        let remembered = agent.durable.datadir;
-        let (server, galera) = self.look_at_server(node);
-        let live = galera.as_ref().and_then(|galera| galera.history).is_some();
-        // Evidence of a server that is on its way is not of today.
-        let mut position = match server {
-            ServerState::Starting | ServerState::Stopping => StoredPosition::Unknown,
-            _ => Self::stored_position(&self.nodes[node].dir, remembered),
-        };
-        if let StoredPosition::At { quality, .. } = &mut position
-            && live
+        if matches!(server, ServerState::Running | ServerState::Hung)
+            && self.mutation != Mutation::EvidenceOnce
         {
-            *quality = Quality::Live;
+            agent.evidence_of = None;
         }
+        let (incarnation, sequence) = (Incarnation(agent.life), agent.counter);
+        let standing = agent.durable.standing.clone();
+        let identities = agent.durable.identities.clone();
+        let evidence = self.evidence(node).filter(|_| server.is_off());
+        let durable = &self.nodes[node].agent.durable;
+        let position = match &galera {
+            Some(galera) => match galera.history.zip(galera.last_committed) {
+                Some((history, seqno)) => StoredPosition::At {
+                    position: Position { history, seqno },
+                    quality: Quality::Live,
+                },
+                None => StoredPosition::Unknown,
+            },
+            None => evidence.map_or(StoredPosition::Unknown, |it| it.position),
+        };
+        let frontier = evidence
+            .map_or_else(|| durable.frontier_while_running(), |it| durable.frontier(it));
+        let closed = standing.closed_since_start;
         let mut report = NodeObservation {
             node: id(node),
             incarnation,
@@ -186,34 +245,47 @@ impl World {
             unpermitted: self.process(node).is_some_and(|it| it.permit.is_none()),
             galera,
             position,
-            frontier: self.frontier(node),
-            served,
+            frontier,
+            served: if closed { Served::NotSinceStart } else { Served::Possibly },
             weight: Some(1),
             quorum_ignored: Some(false),
             lingering,
             stopped_by_request: false,
-            identities: BTreeMap::new(),
+            identities,
             warnings: Vec::new(),
         };
         self.mutated_report(&mut report);
         report
     }
 
-    /// The agent's synced copy of the last primary view, by poll.
-    fn note_view(&mut self, node: Node) {
+    /// Copies of the view file tell the own name; a server that answers tells it too, and those of
+    /// members at addresses of the roster.
+    fn learn_names(&mut self, node: Node) {
+        let durable = &mut self.nodes[node].agent.durable;
+        let copied = durable.evidence.as_ref().map(|evidence| &evidence.view);
+        let stopped = durable.stop.as_ref().map(|stop| &stop.record.view);
+        for file in [copied, stopped].into_iter().flatten() {
+            if let Gvwstate::View(saved) = file {
+                durable.identities.insert(saved.my_uuid, id(node));
+            }
+        }
         let Some(process) = self.process(node) else { return };
-        if !process.primary || process.stopping {
+        if !process.answers() || process.hung || process.stopping {
             return;
         }
-        let Some(view) = process.last_primary.clone() else { return };
-        let synced = process.phase == Phase::Synced;
-        let durable = &self.nodes[node].agent.durable;
-        let epoch = durable.standing.entered.unwrap_or(Epoch(0));
-        let view = self.view_of(&view, epoch);
-        let durable = &mut self.nodes[node].agent.durable;
-        let known = |seen: &Seen| seen.view == view && !seen.settled && (seen.synced || !synced);
-        if !durable.seen.as_ref().is_some_and(known) {
-            durable.seen = Some(Seen { view, exit: Exit::Crashed, settled: false, synced });
+        let listed = |member: &&Ident| {
+            member.0 == node || {
+                let document = self.nodes[node].agent.durable.document.as_ref();
+                document.is_some_and(|it| it.roster.members.contains_key(&id(member.0)))
+            }
+        };
+        let names: Vec<(GcommId, NodeId)> =
+            process.component.iter().filter(listed).map(|it| (gcomm(*it), id(it.0))).collect();
+        let identities = &mut self.nodes[node].agent.durable.identities;
+        for (gcomm, who) in names {
+            if identities.get(&gcomm) != Some(&who) {
+                identities.insert(gcomm, who);
+            }
         }
     }
 
@@ -226,6 +298,9 @@ impl World {
             Server::Off { failed: false } => return (ServerState::Stopped, None),
             Server::On(process) => process,
         };
+        if process.hung {
+            return (ServerState::Hung, None);
+        }
         if process.stopping {
             return (ServerState::Stopping, None);
         }
@@ -237,14 +312,17 @@ impl World {
 
     fn live(&self, node: Node, process: &Process) -> LiveGalera {
         let dir = &self.nodes[node].dir;
+        let identities: &BTreeMap<GcommId, NodeId> = &self.nodes[node].agent.durable.identities;
         let primary = process.primary;
         let state = match process.phase {
             Phase::Synced if primary => WsrepState::Synced,
             Phase::Connecting | Phase::Synced => WsrepState::Initialized,
             Phase::Joining => WsrepState::Joining,
         };
-        let members: BTreeSet<ViewMember> =
-            process.component.iter().map(|(node, ident)| self.member(*node, *ident)).collect();
+        let named = |member: &Ident| {
+            let gcomm = gcomm(*member);
+            identities.get(&gcomm).map_or(ViewMember::Stranger(gcomm), |it| ViewMember::Node(*it))
+        };
         LiveGalera {
             component: if primary { Component::Primary } else { Component::NonPrimary },
             state,
@@ -255,7 +333,7 @@ impl World {
             group: Some(process.group.map_or("sim".to_owned(), |group| format!("sim.f{group}"))),
             conf_id: process.last_primary.as_ref().map(|view| view.seq),
             size: Some(process.component.len() as u64),
-            members: members.into_iter().collect(),
+            members: process.component.iter().map(named).collect(),
             read_only: Some(process.read_only),
         }
     }

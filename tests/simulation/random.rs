@@ -40,23 +40,27 @@ fn random_clusters_keep_every_promise_and_recover() {
     let seeds = number("SEEDS").unwrap_or(2_000);
     let first = number("FIRST").unwrap_or(1);
     let begun = Instant::now();
-    let (mut events, mut writes, mut formations, mut failed) = (0, 0, 0, Vec::new());
+    let (mut events, mut writes, mut formations, mut chosen) = (0, 0, 0, 0);
+    let (mut held, mut failed) = (0, Vec::new());
     for seed in first..first + seeds {
         let world = run(seed, Mutation::None, false);
         events += world.events;
         writes += world.writes;
         formations += world.document.last_epoch.0;
+        chosen += world.chain.len();
+        held += u64::from(!world.is_recovered());
         if let Some((name, detail)) = world.violation {
             println!("seed {seed} broke {name}: {detail}");
             println!(
-                "replay: SEED={seed} cargo test -p relight-tests --test simulation random_clusters -- --nocapture"
+                "replay: SEED={seed} cargo test --workspace --test simulation random_clusters -- --nocapture"
             );
             failed.push((seed, name));
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "{seeds} seeds, {events} events ({:.0} per second), {writes} rows acknowledged, {formations} formations",
+        "{seeds} seeds, {events} events ({:.0} per second), {writes} rows acknowledged, \
+         {formations} formations, {chosen} documents chosen, {held} seeds end in a hold",
         events as f64 / seconds
     );
     assert!(

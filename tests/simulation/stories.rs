@@ -1,7 +1,5 @@
 //! The stories of the issue, as directed scenarios.
 
-use std::rc::Rc;
-
 use relight_core::ids::{Epoch, Formation, Seqno};
 use relight_core::lineage::epoch::Lane;
 use relight_core::recovery::hold::Hold;
@@ -27,8 +25,8 @@ fn recovers(world: &mut World, within: u64) {
         world.run_until(next);
     }
     world.eventually_recovers();
-    assert_eq!(world.violation, None);
-    assert!(world.is_recovered());
+    assert_eq!(world.violation, None, "seed {}", world.seed);
+    assert!(world.is_recovered() || world.a_name_is_lost(), "seed {}", world.seed);
 }
 
 fn at(world: &mut World, delay: u64, fault: Fault) {
@@ -45,7 +43,7 @@ fn power_on_all(world: &mut World, from: u64, to: u64) {
 fn go(world: &mut World, time: u64) {
     let end = world.now + time;
     world.run_until(end);
-    assert_eq!(world.violation, None);
+    assert_eq!(world.violation, None, "seed {}", world.seed);
 }
 
 /// Story 1.
@@ -198,8 +196,9 @@ fn a_running_cluster_is_adopted_node_by_node() {
             power_on_all(&mut world, 100, 10_000);
             go(&mut world, 60_000);
             for node in adopted..3 {
-                world.adopt(node);
+                world.inject(Fault::Join(node));
             }
+            go(&mut world, 20_000);
             recovers(&mut world, 120_000);
             assert!(world.document.in_charge);
         }
@@ -286,7 +285,7 @@ fn abandoned(mutation: Mutation) -> World {
     document.lineage.push(record);
     document.last_epoch = Epoch(2);
     document.last_formation = Formation(2);
-    world.document = Rc::new(document);
+    world.impose(document);
     for node in 0..2 {
         world.nodes[node].agent.durable.standing.entered = Some(Epoch(2));
         world.process_mut(node).expect("a server").group =

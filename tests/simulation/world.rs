@@ -7,13 +7,17 @@ use std::collections::BinaryHeap;
 use std::rc::Rc;
 
 use relight_core::ids::Epoch;
+use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::roster::Role;
 
 use crate::agent::{Agent, Message};
+use crate::chain::Chain;
 use crate::faults::Fault;
 use crate::galera::{Datadir, Node, Server, Used, ViewText};
-use crate::ledger::Operation;
+use crate::ledger::Attempt;
 use crate::mutation::Mutation;
+use crate::voter::Voter;
 
 /// Everything that can happen.
 #[derive(Debug, Clone)]
@@ -24,12 +28,16 @@ pub enum Event {
     SurveyOver { node: Node, life: u64, round: u64 },
     /// A message arrives.
     Deliver { from: Node, to: Node, message: Message },
-    /// An operation on the ledger takes effect.
-    Ledger { node: Node, life: u64, operation: Operation },
-    /// Its answer arrives.
-    LedgerAnswer { node: Node, life: u64, operation: Operation, document: Rc<Document> },
+    /// An acceptor's record has reached the disk.
+    RecordSynced { node: Node, life: u64 },
+    /// The time of an attempt on the ledger is over.
+    LedgerDeadline { node: Node, life: u64, ballot: Ballot },
+    /// One more attempt.
+    LedgerAttempt { node: Node, life: u64, attempt: Box<Attempt> },
     /// The next act of a plan.
     Act { node: Node, life: u64, plan: u64 },
+    /// A node that was asked to freeze waits for its hands.
+    FreezeHands { node: Node, life: u64, epoch: Epoch, tries: u32 },
     /// A node that froze stops its server; the answer is the next report.
     FreezeStops { node: Node, life: u64 },
     /// The unit asks the gate.
@@ -54,6 +62,34 @@ pub enum Event {
     Client,
     /// Something goes wrong, or right again.
     Fault(Fault),
+}
+
+impl Event {
+    /// On which machine it happens, if on one.
+    fn place(&self) -> Option<Node> {
+        match self {
+            Self::Round { node, .. }
+            | Self::SurveyOver { node, .. }
+            | Self::Deliver { to: node, .. }
+            | Self::RecordSynced { node, .. }
+            | Self::LedgerDeadline { node, .. }
+            | Self::LedgerAttempt { node, .. }
+            | Self::Act { node, .. }
+            | Self::FreezeHands { node, .. }
+            | Self::FreezeStops { node, .. }
+            | Self::Gate { node, .. }
+            | Self::Exec { node, .. }
+            | Self::Close { node, .. }
+            | Self::GiveUp { node, .. }
+            | Self::TransferDone { node, .. }
+            | Self::Apply { node, .. }
+            | Self::Altered { node, .. } => Some(*node),
+            // The others of a component settle without it, and the disk is no part of the machine.
+            Self::Regroup { .. } | Self::ViewFileSynced { .. } | Self::Client | Self::Fault(_) => {
+                None
+            }
+        }
+    }
 }
 
 struct Scheduled {
@@ -90,6 +126,14 @@ pub struct Machine {
     pub server: Server,
     /// `relightd`.
     pub agent: Agent,
+    /// Its acceptor.
+    pub voter: Voter,
+    /// What the node is for.
+    pub role: Role,
+    /// `agentctl leave` has its hands.
+    pub leaving: bool,
+    /// The machine stands still (a frozen virtual machine), and this waits for it.
+    pub frozen: Option<Vec<Event>>,
     /// Whether `init` or `join` was done here.
     pub on_roster: bool,
     /// A start job of the unit: from `systemctl start` to the exec, the gate in between. It
@@ -101,6 +145,8 @@ pub struct Machine {
 
 /// Everything.
 pub struct World {
+    /// What decides everything.
+    pub seed: u64,
     /// Virtual milliseconds.
     pub now: u64,
     queue: BinaryHeap<Scheduled>,
@@ -109,8 +155,10 @@ pub struct World {
     pub nodes: Vec<Machine>,
     /// `links[a][b]`: what a sends reaches b.
     pub links: Vec<Vec<bool>>,
-    /// The register.
+    /// What was last chosen; no agent knows it without asking.
     pub document: Rc<Document>,
+    /// All that was chosen.
+    pub chain: Chain,
     /// All randomness.
     pub rng: fastrand::Rng,
     /// What is broken on purpose.
@@ -156,12 +204,14 @@ impl World {
     /// A world without machines.
     pub fn new(seed: u64, document: Document, mutation: Mutation) -> Self {
         Self {
+            seed,
             now: 0,
             queue: BinaryHeap::new(),
             order: 0,
             nodes: Vec::new(),
             links: Vec::new(),
             document: Rc::new(document),
+            chain: Chain::default(),
             rng: fastrand::Rng::with_seed(seed),
             mutation,
             lossy_until: 0,
@@ -225,6 +275,10 @@ impl World {
 
     /// Sends between agents: lost, doubled, late and out of order while the world is lossy.
     pub fn send(&mut self, from: Node, to: Node, message: Message) {
+        if from == to {
+            self.after(0, Event::Deliver { from, to, message });
+            return;
+        }
         if !self.links[from][to] || (self.lossy() && self.rng.u8(..) < 25) {
             return;
         }
@@ -249,7 +303,10 @@ impl World {
             let Some(next) = self.queue.pop() else { return };
             self.now = next.at;
             self.events += 1;
-            self.happen(next.event);
+            match next.event.place().and_then(|node| self.nodes[node].frozen.as_mut()) {
+                Some(waiting) => waiting.push(next.event),
+                None => self.happen(next.event),
+            }
             self.check_always();
         }
     }
@@ -259,11 +316,13 @@ impl World {
             Event::Round { node, life } => self.begin_round(node, life),
             Event::SurveyOver { node, life, round } => self.survey_over(node, life, round),
             Event::Deliver { from, to, message } => self.receive(from, to, message),
-            Event::Ledger { node, life, operation } => self.ledger_acts(node, life, operation),
-            Event::LedgerAnswer { node, life, operation, document } => {
-                self.ledger_answers(node, life, operation, document);
-            }
+            Event::RecordSynced { node, life } => self.record_synced(node, life),
+            Event::LedgerDeadline { node, life, ballot } => self.ledger_deadline(node, life, ballot),
+            Event::LedgerAttempt { node, life, attempt } => self.attempt_again(node, life, *attempt),
             Event::Act { node, life, plan } => self.carry_out_next(node, life, plan),
+            Event::FreezeHands { node, life, epoch, tries } => {
+                self.freeze_with_hands(node, life, epoch, tries);
+            }
             Event::FreezeStops { node, life } => self.freeze_stops(node, life),
             Event::Gate { node, job, bootstrap } => self.ask_gate(node, job, bootstrap),
             Event::Exec { node, job, bootstrap, permit } => {
@@ -276,6 +335,9 @@ impl World {
                     self.check_start(node, bootstrap, permit);
                     self.log(|| format!("server {node} starts, bootstrap {bootstrap}"));
                     self.start_server(node, bootstrap, positioned, Some(permit));
+                    if let Some(process) = self.process_mut(node) {
+                        process.invocation = job;
+                    }
                 }
             }
             Event::Close { node, run } => self.close_server(node, run),
@@ -324,6 +386,7 @@ impl World {
         self.kill_server(node);
         self.nodes[node].server = Server::Off { failed: false };
         self.nodes[node].powered = false;
+        self.nodes[node].frozen = None;
         self.end_agent(node);
         self.nodes[node].activating = None;
         let lost = self.rng.bool();
@@ -341,7 +404,11 @@ impl World {
         if !self.nodes[node].powered {
             self.nodes[node].powered = true;
             self.start_agent(node);
-            if !self.nodes[node].agent.durable.gate_closed {
+            // The unit runs at boot, before anything else.
+            self.take_evidence(node);
+            let machine = &self.nodes[node];
+            let has_data = machine.role == Role::Data && machine.dir.history.is_some();
+            if has_data && !machine.agent.durable.gate_closed {
                 // Not ours yet: systemd starts mariadb at boot.
                 self.after(3_000, Event::Fault(Fault::PlainStart(node)));
             }

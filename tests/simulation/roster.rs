@@ -1,0 +1,175 @@
+//! Who belongs to the cluster: nodes join, are given votes, lose their records and get new ones,
+//! leave, and are removed. Each step is a change of its own (R19, R20).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use relight_core::evidence::survey::Survey;
+use relight_core::ids::AcceptorId;
+use relight_core::ledger::acceptor::Record;
+use relight_core::ledger::change_roster::PresentedToken;
+use relight_core::ledger::document::Document;
+use relight_core::ledger::roster::{Member, Role};
+use relight_core::ledger::token::{TokenId, TokenRecord};
+
+use crate::agent::{Message, id, index};
+use crate::faults::Fault;
+use crate::galera::Node;
+use crate::ledger::Change;
+use crate::world::{Event, World};
+
+const SECRET_HASH: [u8; 32] = [7; 32];
+const TOKEN: TokenId = TokenId([1; 8]);
+
+/// The token that everybody joins with.
+pub fn token() -> TokenRecord {
+    TokenRecord {
+        token_id: TOKEN,
+        secret_hash: SECRET_HASH,
+        expires_at_unix_ms: u64::MAX,
+        uses_left: None,
+        revoked: false,
+    }
+}
+
+/// A node as the roster lists it.
+pub fn member(node: Node, role: Role, ours: bool) -> Member {
+    Member {
+        name: format!("db-{node}").parse().expect("a name"),
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(node).unwrap_or(0) + 1)),
+        zone: None,
+        role,
+        acceptor: AcceptorId::from_number(node as u64 + 1),
+        config_is_ours: ours,
+    }
+}
+
+impl World {
+    /// `agentctl join` on a node: a member lets it in, if one is there; else it is tried again.
+    pub fn join(&mut self, node: Node) {
+        if self.nodes[node].on_roster || !self.nodes[node].powered {
+            return;
+        }
+        let there = |it: &Node| {
+            let machine = &self.nodes[*it];
+            machine.powered && machine.agent.up && machine.on_roster && self.linked(node, *it)
+        };
+        if let Some(door) = (0..self.nodes.len()).find(there) {
+            let ours = self.document.roster.members.values().all(|it| it.config_is_ours);
+            let member = Box::new(member(node, self.nodes[node].role, ours));
+            let presented =
+                PresentedToken { id: TOKEN, secret_hash: SECRET_HASH, now_unix_ms: self.now };
+            self.change(door, Change::Admit(id(node), member, presented));
+        }
+        self.after(5_000, Event::Fault(Fault::Join(node)));
+    }
+
+    /// A node has been let in, and becomes a member with a record that has voted for nothing.
+    pub fn admitted(&mut self, node: Node, document: Rc<Document>) {
+        let machine = &mut self.nodes[node];
+        let Some(listed) = document.roster.members.get(&id(node)) else { return };
+        if machine.on_roster || !machine.powered {
+            return;
+        }
+        machine.on_roster = true;
+        machine.voter.renew(Record::fresh(listed.acceptor, document.cluster));
+        machine.agent.durable.document = Some(document);
+        self.start_agent(node);
+    }
+
+    /// What follows from a change that went in.
+    pub fn changed(&mut self, node: Node, change: Change, document: Rc<Document>) {
+        match change {
+            Change::Admit(joiner, ..) => {
+                self.send(node, index(joiner), Message::Admitted(document));
+            }
+            Change::Settle(Some(gone)) if document.roster.votes(gone) => {
+                self.change(node, Change::Disfranchise(gone));
+            }
+            Change::Disfranchise(gone) => self.change(node, Change::Settle(Some(gone))),
+            Change::Settle(Some(gone)) => self.change(node, Change::Dismiss(gone)),
+            Change::Dismiss(gone) if gone == id(node) => self.laid_down(node),
+            Change::Claim(..)
+            | Change::Decide(..)
+            | Change::Formed(..)
+            | Change::Open(..)
+            | Change::Close(..)
+            | Change::TakeCharge(..)
+            | Change::Enfranchise(_)
+            | Change::Readmit(..)
+            | Change::Settle(None)
+            | Change::Dismiss(_) => {}
+        }
+    }
+
+    /// `agentctl leave`: the server is stopped, then vote and place are given up.
+    pub fn leave(&mut self, node: Node) {
+        let alone = self.document.roster.members.len() < 2;
+        if !self.nodes[node].agent.up || !self.nodes[node].on_roster || alone {
+            return;
+        }
+        // The hands are kept to the end: no round may start the server again.
+        self.nodes[node].leaving = true;
+        self.stop_server(node);
+        self.change(node, Change::Settle(Some(id(node))));
+        self.after(5_000, Event::Fault(Fault::Leave(node)));
+    }
+
+    /// This node is a member of no cluster any more, and keeps its data.
+    fn laid_down(&mut self, node: Node) {
+        self.log(|| format!("node {node} has left"));
+        self.end_agent(node);
+        let machine = &mut self.nodes[node];
+        machine.on_roster = false;
+        machine.agent.durable.gate_closed = false;
+    }
+
+    /// `agentctl remove`, of a node that is off for good, while the others serve.
+    pub fn remove(&mut self, node: Node) {
+        let listed = self.document.roster.members.contains_key(&id(node));
+        let serving =
+            (0..self.nodes.len()).find(|it| *it != node && self.nodes[*it].agent.up && {
+                self.can_commit(*it) && self.nodes[*it].on_roster
+            });
+        if self.nodes[node].powered || !listed || self.document.roster.members.len() < 2 {
+            return;
+        }
+        if let Some(at) = serving {
+            self.change(at, Change::Settle(Some(id(node))));
+        }
+        self.after(5_000, Event::Fault(Fault::Remove(node)));
+    }
+
+    /// Gives votes to members that answer, one at a time, and settles changes of voters.
+    pub fn tend_roster(&mut self, node: Node, document: &Document, survey: &Survey) {
+        if document.roster.electorate.outgoing.is_some() {
+            self.change(node, Change::Settle(None));
+            return;
+        }
+        let newcomer = document.roster.members.keys().find(|it| {
+            !document.roster.votes(**it) && survey.observations.contains_key(it)
+        });
+        if let Some(newcomer) = newcomer.copied() {
+            self.change(node, Change::Enfranchise(newcomer));
+        }
+    }
+
+    /// R19: asks for a new vote when this node's acceptor is not the one that the roster names.
+    pub fn ask_for_vote(&mut self, node: Node, document: &Document) {
+        let Some(listed) = document.roster.members.get(&id(node)) else { return };
+        if document.roster.electorate.outgoing.is_some() || self.nodes[node].leaving {
+            return;
+        }
+        let fresh = match self.nodes[node].voter.id() {
+            Some(own) if own == listed.acceptor => return,
+            Some(own) => own,
+            None => {
+                let own = AcceptorId::from_number(u64::from(self.fresh()) + 1_000);
+                self.nodes[node].voter.renew(Record::fresh(own, document.cluster));
+                self.log(|| format!("node {node} begins a new record"));
+                own
+            }
+        };
+        self.change(node, Change::Readmit(id(node), fresh));
+    }
+}
