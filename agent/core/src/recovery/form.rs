@@ -146,7 +146,8 @@ fn nobody_outside_went_on(
 ///
 /// A server that was started in the newest epoch and never let clients write has acknowledged
 /// nothing since, and what it had before is below the base of that epoch; a server that was in no
-/// primary view and has no data has never acknowledged anything.
+/// primary view and has no data has never acknowledged anything. And while a decision is open
+/// nobody has let clients in since it was made: what it was made of has been weighed.
 fn accountable(
     document: &Document,
     reports: &[&NodeObservation],
@@ -169,7 +170,8 @@ fn accountable(
         let never_any =
             report.frontier == Frontier::Never && report.position == StoredPosition::Nothing;
         // Data that is usable always counts: it can only help.
-        report.position.usable().is_none() && (nothing_new || never_any)
+        let excused = nothing_new || never_any || weighed_before(document, report);
+        report.position.usable().is_none() && excused
     };
     reports
         .iter()
@@ -177,6 +179,20 @@ fn accountable(
         .filter(|report| !excused(report))
         .map(|report| report.node)
         .collect()
+}
+
+/// Whether the base of the open decision covers all that this node ever acknowledged: its report
+/// was part of the evidence, and it has not been started since. No formation begins below that base.
+///
+/// Not of a holder, which was to act on its data. Not where the configuration is the user's,
+/// because there clients are not kept out until the decision is opened (R14).
+fn weighed_before(document: &Document, report: &NodeObservation) -> bool {
+    document.decision.as_ref().is_some_and(|open| {
+        open.formation.is_some()
+            && open.evidence.contains_key(&report.node)
+            && !open.holders.contains(&report.node)
+            && report.entered < Some(open.epoch)
+    })
 }
 
 /// R7 and R12: all whose rows count have a usable position, on one history, and nobody beside

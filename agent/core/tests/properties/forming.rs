@@ -8,7 +8,7 @@ use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMembe
 use relight_core::evidence::observation::{NodeObservation, Served, ServerState};
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{Epoch, NodeId};
-use relight_core::ledger::document::Document;
+use relight_core::ledger::document::{Document, Frozen};
 use relight_core::lineage::epoch::Lane;
 use relight_core::position::{Quality, StoredPosition};
 use relight_core::recovery::form::{Formation, formation};
@@ -432,6 +432,50 @@ fn a_joiner_whose_transfer_was_cut_does_not_keep_the_others_down() {
         let verdict = verdict_of(&document(3), nodes.clone());
         assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
     }
+}
+
+/// R12, R16: what a node had was weighed when the open decision was made. The leader goes down with
+/// the power before it is recorded, and all that is left of the last view is the older file of a
+/// joiner without data.
+#[test]
+fn a_node_that_was_weighed_before_does_not_keep_the_next_attempt_down() {
+    let mut open = decision(Lane::Cold, &[1], 5);
+    for (number, position) in [(2, stored(1, 5, Quality::Recovered)), (3, StoredPosition::Nothing)]
+    {
+        open.evidence.insert(node(number), Frozen { position, left: false });
+    }
+    let document = deciding(3, open);
+    let mut nodes = trio();
+    for report in &mut nodes {
+        report.frozen = Epoch(4);
+    }
+    let older = view(2, 6, members(&[1, 2]));
+    let kept =
+        |file| Frontier::Known { view: older.clone(), exit: Exit::Unknown, file, synced: true };
+    nodes[0] = NodeObservation {
+        position: stored(1, 6, Quality::Recovered),
+        frontier: kept(ViewFile::Absent),
+        served: Served::NotSinceStart,
+        entered: Some(Epoch(3)),
+        formed_in: Some(Epoch(3)),
+        ..nodes[0].clone()
+    };
+    nodes[1].frontier = kept(ViewFile::Same);
+    let Frontier::Known { synced, .. } = &mut nodes[2].frontier else { unreachable!() };
+    *synced = false;
+    nodes[2].position = StoredPosition::Nothing;
+    let verdict = verdict_of(&document, nodes.clone());
+    let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((formation.leader, formation.position), (Some(node(1)), at(1, 6)));
+    // It was not there when it was decided, or it has entered the epoch since: then it counts.
+    let mut unweighed = document.clone();
+    let open = unweighed.decision.as_mut().unwrap();
+    open.evidence.remove(&node(3));
+    let verdict = verdict_of(&unweighed, nodes.clone());
+    assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
+    nodes[2].entered = Some(Epoch(3));
+    let verdict = verdict_of(&document, nodes);
+    assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
 }
 
 /// R11: the others could form without the silent holder, and it may be about to act.
