@@ -158,7 +158,6 @@ impl World {
             heard_at: vec![None; count],
             ..Agent::default()
         };
-        machine.leaving = false;
         machine.voter.resume();
         self.know(node);
         let delay = self.rng.u64(500..3_000);
@@ -168,6 +167,8 @@ impl World {
     /// The agent is gone, and with it all that it did not make durable.
     pub fn end_agent(&mut self, node: Node) {
         self.nodes[node].agent.up = false;
+        // Whoever typed `leave` sees it end, and may type it again.
+        self.nodes[node].leaving = false;
         self.nodes[node].agent.talks.clear();
         self.end_voter(node);
     }
@@ -188,13 +189,8 @@ impl World {
         let agent = &mut self.nodes[node].agent;
         agent.counter += 1;
         let number = agent.counter;
-        agent.round = Some(Round {
-            number,
-            answers: vec![own],
-            survey: None,
-            asked_early,
-            document: None,
-        });
+        agent.round =
+            Some(Round { number, answers: vec![own], survey: None, asked_early, document: None });
         for peer in 0..self.nodes.len() {
             if peer != node && self.knows(node, peer) {
                 self.send(node, peer, Message::Ask { round: number, life });

@@ -307,7 +307,9 @@ impl World {
             && electorate.outgoing.is_none();
         let members = || self.document.roster.members.keys().map(|it| index(*it));
         let lost = members().any(|node| self.nodes[node].voter.id().is_none());
-        data.iter().all(synced) && members().all(|it| healthy(&it)) && voting && !lost
+        let on_the_way = self.nodes.iter().any(|it| it.joining || it.leaving);
+        let settled = voting && !lost && !on_the_way;
+        settled && data.iter().all(synced) && members().all(|it| healthy(&it))
     }
 
     /// The nodes that have data, by the roster in force.
@@ -329,8 +331,9 @@ impl World {
             Gvwstate::Absent | Gvwstate::Unusable { .. } => false,
         };
         durable().any(|it| {
+            let seen = it.synced.as_ref().is_some_and(|it| !it.members.is_subset(&named));
             let copied = it.evidence.as_ref().is_some_and(|it| file(&it.view));
-            copied || it.stop.as_ref().is_some_and(|it| file(&it.record.view))
+            seen || copied || it.stop.as_ref().is_some_and(|it| file(&it.record.view))
         })
     }
 
@@ -338,7 +341,8 @@ impl World {
     fn removed_ones_are_off(&self) -> bool {
         (0..self.nodes.len()).all(|node| {
             let machine = &self.nodes[node];
-            let removed = machine.on_roster && !self.document.roster.members.contains_key(&id(node));
+            let removed =
+                machine.on_roster && !self.document.roster.members.contains_key(&id(node));
             !removed || self.process(node).is_none()
         })
     }

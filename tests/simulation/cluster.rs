@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use relight_core::ids::{
-    AcceptorId, ClusterId, Epoch, Formation, HistoryId, NodeId, Seqno, Term,
-};
+use relight_core::ids::{AcceptorId, ClusterId, Epoch, Formation, HistoryId, NodeId, Seqno, Term};
 use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::{Member, Role, Roster};
@@ -152,6 +150,7 @@ impl World {
         let node = self.nodes.len();
         self.nodes.push(machine);
         self.promised.push(Epoch(0));
+        self.nodes.iter_mut().for_each(|it| it.agent.heard_at.push(None));
         self.links.iter_mut().for_each(|links| links.push(true));
         self.links.push(vec![true; node + 1]);
         node
@@ -172,6 +171,7 @@ fn bare_machine() -> Machine {
         agent: Agent::default(),
         voter: Voter::default(),
         role: Role::Data,
+        joining: false,
         leaving: false,
         frozen: None,
         on_roster: false,

@@ -2,6 +2,9 @@
 
 use std::rc::Rc;
 
+use relight_core::ids::AcceptorId;
+use relight_core::ledger::roster::Role;
+
 use crate::galera::{Datadir, Grastate, Node, ViewText};
 use crate::voter::OnDisk;
 use crate::world::{Event, World};
@@ -145,7 +148,11 @@ impl World {
                 }
             }
             Fault::ThawMachine(node) => self.thaw_machine(node),
-            Fault::LoseRecord(node) => self.change_record(node, None),
+            Fault::LoseRecord(node) => {
+                if self.can_spare_a_record() {
+                    self.change_record(node, None);
+                }
+            }
             Fault::KeepRecord(node) => {
                 self.nodes[node].voter.copy = self.nodes[node].voter.disk.clone();
             }
@@ -250,6 +257,11 @@ impl World {
         let end = self.rng.u64(40_000..180_000);
         self.strikes = [0, 4, 12, 40][self.rng.usize(0..4)];
         self.alters = self.rng.u8(0..10) == 0;
+        self.stalls = self.rng.u8(0..3) == 0;
+        self.loses_records = self.rng.u8(0..4) == 0;
+        if self.rng.u8(0..4) == 0 {
+            self.schedule_roster_changes(end);
+        }
         if lossy {
             self.lossy_until = end;
         }
@@ -276,6 +288,41 @@ impl World {
         end
     }
 
+    /// Nodes come and go while other things happen.
+    fn schedule_roster_changes(&mut self, end: u64) {
+        for _ in 0..self.rng.u64(1..3) {
+            let role = if self.rng.u8(0..4) == 0 { Role::Witness } else { Role::Data };
+            let spare = self.spare(role);
+            let at = self.rng.u64(1_000..end);
+            self.after(at, Event::Fault(Fault::Join(spare)));
+        }
+        let node = self.rng.usize(0..self.nodes.len());
+        let at = self.rng.u64(1_000..end);
+        match self.rng.u8(0..3) {
+            0 => self.after(at, Event::Fault(Fault::Leave(node))),
+            1 => {
+                self.after(at, Event::Fault(Fault::CutPower(node)));
+                let later = at + self.rng.u64(500..20_000);
+                self.after(later, Event::Fault(Fault::Remove(node)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a voter may lose its record and the register outlive it: all others have theirs,
+    /// and are a majority (R19).
+    fn can_spare_a_record(&self) -> bool {
+        let electorate = &self.document.roster.electorate;
+        let kept = |acceptor: &AcceptorId| {
+            self.nodes.iter().any(|it| {
+                it.on_roster && it.voter.disk.as_ref().is_some_and(|it| it.record.id == *acceptor)
+            })
+        };
+        electorate.voters.len() > 2
+            && electorate.outgoing.is_none()
+            && electorate.voters.iter().all(kept)
+    }
+
     /// At the moments that matter, faults come more often than by chance: after an act of a plan,
     /// after a change of the ledger, or a moment later.
     pub fn strike(&mut self) {
@@ -286,7 +333,10 @@ impl World {
         let at = self.rng.u64(0..reach);
         let node = self.rng.usize(0..self.nodes.len());
         let back = at + self.rng.u64(100..30_000);
+        let stalls = self.stalls && self.rng.u8(0..3) == 0;
         let (fault, end) = match self.rng.u8(0..8) {
+            0..=4 if stalls => (Fault::FreezeMachine(node), Fault::ThawMachine(node)),
+            _ if stalls => (Fault::HangServer(node), Fault::ThawServer(node)),
             0..=2 => (Fault::CutPower(node), Fault::PowerOn(node)),
             3 => (Fault::KillAgent(node), Fault::StartAgent(node)),
             4 => (Fault::KillServer(node), Fault::StartAgent(node)),
@@ -325,6 +375,17 @@ impl World {
         let a = self.rng.usize(0..count);
         let b = (a + self.rng.usize(1..count.max(2))) % count;
         let sets = 1_u32 << count;
+        if self.stalls && self.rng.u8(0..4) == 0 {
+            return match self.rng.u8(0..6) {
+                0..=1 => Fault::HangServer(a),
+                2..=3 => Fault::FreezeMachine(a),
+                4 => Fault::ThawServer(a),
+                _ => Fault::ThawMachine(a),
+            };
+        }
+        if self.loses_records && self.rng.u8(0..6) == 0 {
+            return Fault::LoseRecord(a);
+        }
         match self.rng.u8(0..22) {
             0..=2 => Fault::KillServer(a),
             3..=4 => Fault::StopServer(a),

@@ -91,9 +91,7 @@ impl Change {
                 document.admit(*node, (**member).clone(), *token).map_err(|it| told(&it))
             }
             Self::Enfranchise(node) => document.enfranchise(*node).map_err(|it| told(&it)),
-            Self::Readmit(node, fresh) => {
-                document.readmit(*node, *fresh).map_err(|it| told(&it))
-            }
+            Self::Readmit(node, fresh) => document.readmit(*node, *fresh).map_err(|it| told(&it)),
             Self::Disfranchise(node) if !document.roster.votes(*node) => Ok(document.clone()),
             Self::Disfranchise(node) => document.disfranchise(*node).map_err(|it| told(&it)),
             Self::Settle(_) => Ok(document.settle()),
@@ -516,13 +514,7 @@ impl World {
         self.again(node, talk.attempt, above, answered);
     }
 
-    fn again(
-        &mut self,
-        node: Node,
-        attempt: Attempt,
-        above: Option<Ballot>,
-        answered: usize,
-    ) {
+    fn again(&mut self, node: Node, attempt: Attempt, above: Option<Ballot>, answered: usize) {
         let count = attempt.count + 1;
         if count >= ATTEMPTS || (answered <= 1 && attempt.count >= 1) {
             self.ledger_fails(node, &attempt.operation);

@@ -81,12 +81,12 @@ fn position(dir: &Datadir, remembered: u32) -> StoredPosition {
         }),
     };
     let recovered = match dir.history {
-        None => Recovered::NotRun,
-        Some(history) => World::history_id(history)
-            .map_or(Recovered::ZeroHistory, |history| Recovered::At {
-                history,
-                seqno: Seqno(dir.seqno()),
-            }),
+        None if grastate == GrastateFile::Absent => Recovered::NotRun,
+        // A database that was never in a cluster, or whose first transfer was cut.
+        None => Recovered::ZeroHistory,
+        Some(history) => World::history_id(history).map_or(Recovered::ZeroHistory, |history| {
+            Recovered::At { history, seqno: Seqno(dir.seqno()) }
+        }),
     };
     let mut stored = stored_position(&relight_core::evidence::stored::Datadir {
         empty: dir.history.is_none() && grastate == GrastateFile::Absent,
@@ -230,8 +230,8 @@ impl World {
             },
             None => evidence.map_or(StoredPosition::Unknown, |it| it.position),
         };
-        let frontier = evidence
-            .map_or_else(|| durable.frontier_while_running(), |it| durable.frontier(it));
+        let frontier =
+            evidence.map_or_else(|| durable.frontier_while_running(), |it| durable.frontier(it));
         let closed = standing.closed_since_start;
         let mut report = NodeObservation {
             node: id(node),

@@ -14,7 +14,8 @@ pub fn number(name: &str) -> Option<u64> {
 pub fn run(seed: u64, mutation: Mutation, verbose: bool) -> World {
     let sizes = [3, 3, 3, 3, 2, 4, 5];
     let count = sizes[fastrand::Rng::with_seed(seed ^ 0x5eed).usize(0..sizes.len())];
-    let mut world = World::running(seed, count, mutation, None);
+    let witness = (seed + count as u64).is_multiple_of(5);
+    let mut world = World::with_witness(seed, count, witness, mutation, None);
     world.verbose = verbose;
     let healed = world.random_faults();
     world.run_until(healed + 1_000);

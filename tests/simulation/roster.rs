@@ -9,6 +9,7 @@ use relight_core::ids::AcceptorId;
 use relight_core::ledger::acceptor::Record;
 use relight_core::ledger::change_roster::PresentedToken;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::electorate::VOTERS_MAX;
 use relight_core::ledger::roster::{Member, Role};
 use relight_core::ledger::token::{TokenId, TokenRecord};
 
@@ -47,7 +48,14 @@ pub fn member(node: Node, role: Role, ours: bool) -> Member {
 impl World {
     /// `agentctl join` on a node: a member lets it in, if one is there; else it is tried again.
     pub fn join(&mut self, node: Node) {
-        if self.nodes[node].on_roster || !self.nodes[node].powered {
+        let listed = self.document.roster.members.contains_key(&id(node));
+        let full = self.document.roster.members.len() >= VOTERS_MAX && !listed;
+        self.nodes[node].joining = !self.nodes[node].on_roster && !full;
+        if !self.nodes[node].joining {
+            return;
+        }
+        self.after(5_000, Event::Fault(Fault::Join(node)));
+        if !self.nodes[node].powered {
             return;
         }
         let there = |it: &Node| {
@@ -61,7 +69,6 @@ impl World {
                 PresentedToken { id: TOKEN, secret_hash: SECRET_HASH, now_unix_ms: self.now };
             self.change(door, Change::Admit(id(node), member, presented));
         }
-        self.after(5_000, Event::Fault(Fault::Join(node)));
     }
 
     /// A node has been let in, and becomes a member with a record that has voted for nothing.
@@ -72,6 +79,7 @@ impl World {
             return;
         }
         machine.on_roster = true;
+        machine.joining = false;
         machine.voter.renew(Record::fresh(listed.acceptor, document.cluster));
         machine.agent.durable.document = Some(document);
         self.start_agent(node);
@@ -105,7 +113,10 @@ impl World {
     /// `agentctl leave`: the server is stopped, then vote and place are given up.
     pub fn leave(&mut self, node: Node) {
         let alone = self.document.roster.members.len() < 2;
-        if !self.nodes[node].agent.up || !self.nodes[node].on_roster || alone {
+        let serving = (0..self.nodes.len()).any(|it| it != node && self.can_commit(it));
+        let begins = !self.nodes[node].leaving;
+        let there = self.nodes[node].agent.up && self.nodes[node].on_roster;
+        if !there || alone || (begins && !serving) {
             return;
         }
         // The hands are kept to the end: no round may start the server again.
@@ -127,10 +138,11 @@ impl World {
     /// `agentctl remove`, of a node that is off for good, while the others serve.
     pub fn remove(&mut self, node: Node) {
         let listed = self.document.roster.members.contains_key(&id(node));
-        let serving =
-            (0..self.nodes.len()).find(|it| *it != node && self.nodes[*it].agent.up && {
+        let serving = (0..self.nodes.len()).find(|it| {
+            *it != node && self.nodes[*it].agent.up && {
                 self.can_commit(*it) && self.nodes[*it].on_roster
-            });
+            }
+        });
         if self.nodes[node].powered || !listed || self.document.roster.members.len() < 2 {
             return;
         }
@@ -146,9 +158,11 @@ impl World {
             self.change(node, Change::Settle(None));
             return;
         }
-        let newcomer = document.roster.members.keys().find(|it| {
-            !document.roster.votes(**it) && survey.observations.contains_key(it)
-        });
+        let newcomer = document
+            .roster
+            .members
+            .keys()
+            .find(|it| !document.roster.votes(**it) && survey.observations.contains_key(it));
         if let Some(newcomer) = newcomer.copied() {
             self.change(node, Change::Enfranchise(newcomer));
         }

@@ -1,6 +1,7 @@
 //! The stories of the issue, as directed scenarios.
 
 use relight_core::ids::{Epoch, Formation, Seqno};
+use relight_core::ledger::roster::Role;
 use relight_core::lineage::epoch::Lane;
 use relight_core::recovery::hold::Hold;
 use relight_core::recovery::judge::Verdict;
@@ -320,4 +321,152 @@ fn a_start_around_the_gate_from_another_formation_finds_nobody() {
     };
     assert!(!run(Mutation::None));
     assert!(run(Mutation::OneGroupName), "the deliberate fault is found");
+}
+
+/// R19: one record of the ledger is lost, also while the power of all is gone.
+#[test]
+fn a_lost_record_is_readmitted_and_the_cluster_comes_back() {
+    for seed in 1..=60 {
+        for outage in [false, true] {
+            let mut world = cluster(seed);
+            go(&mut world, 8_000);
+            let node = (seed % 3) as usize;
+            if outage {
+                world.inject(Fault::CutAll);
+                power_on_all(&mut world, 100, 20_000);
+            }
+            world.inject(Fault::LoseRecord(node));
+            go(&mut world, 25_000);
+            recovers(&mut world, 60_000);
+            let member = &world.document.roster.members[&id(node)];
+            assert!(member.acceptor.0.0[15] != node as u8 + 1, "a fresh acceptor, seed {seed}");
+            assert_eq!(world.document.roster.electorate.voters.len(), 3);
+        }
+    }
+}
+
+/// R19: a record that is an old copy votes no more as soon as somebody asks who has seen more.
+#[test]
+fn a_record_that_was_set_back_is_replaced() {
+    for seed in 1..=60 {
+        let mut world = cluster(seed);
+        go(&mut world, 3_000);
+        let node = (seed % 3) as usize;
+        world.inject(Fault::KeepRecord(node));
+        // The ledger changes, and all see it.
+        world.inject(Fault::CutAll);
+        power_on_all(&mut world, 100, 2_000);
+        go(&mut world, 30_000);
+        assert!(world.is_recovered(), "seed {seed}");
+        world.inject(Fault::SetBackRecord(node));
+        go(&mut world, 10_000);
+        recovers(&mut world, 60_000);
+        let member = &world.document.roster.members[&id(node)];
+        assert!(member.acceptor.0.0[15] != node as u8 + 1, "a fresh acceptor, seed {seed}");
+    }
+}
+
+/// R20: a node joins while others lose their power, one leaves, one is removed.
+#[test]
+fn the_roster_changes_under_faults() {
+    for seed in 1..=90 {
+        let mut world = cluster(seed);
+        world.lossy_until = 20_000;
+        let spare = world.spare(Role::Data);
+        go(&mut world, 5_000);
+        world.inject(Fault::Join(spare));
+        let when = world.rng.u64(1..6_000);
+        match seed % 3 {
+            0 => {
+                at(&mut world, when, Fault::CutAll);
+                power_on_all(&mut world, when + 500, 30_000);
+            }
+            1 => at(&mut world, when, Fault::Leave(0)),
+            _ => {
+                at(&mut world, when, Fault::CutPower(0));
+                at(&mut world, when + 8_000, Fault::Remove(0));
+            }
+        }
+        go(&mut world, 60_000);
+        // Whoever was removed comes back, and must not disturb.
+        world.inject(Fault::PowerOn(0));
+        recovers(&mut world, 120_000);
+        let members = &world.document.roster.members;
+        assert!(members.contains_key(&id(spare)), "seed {seed}");
+        assert_eq!(members.contains_key(&id(0)), seed % 3 == 0, "seed {seed}");
+        assert!(seed % 3 == 0 || world.process(0).is_none(), "seed {seed}");
+    }
+}
+
+/// R6: a witness votes, so that of two data nodes either may be lost; it never counts as data.
+#[test]
+fn a_witness_votes_and_never_counts_as_data() {
+    for seed in 1..=60 {
+        let mut world = World::with_witness(seed, 2, true, Mutation::None, None);
+        world.verbose = crate::random::number("SEED") == Some(seed);
+        go(&mut world, 8_000);
+        world.inject(Fault::CutAll);
+        // One data node and the witness are a majority, and not the evidence.
+        at(&mut world, 1_000, Fault::PowerOn(0));
+        at(&mut world, 1_000, Fault::PowerOn(2));
+        go(&mut world, 15_000);
+        let judged = world.nodes[0].agent.last_judgement.clone().expect("a judgement");
+        let missing = [id(1)].into();
+        assert_eq!(judged.verdict, Verdict::Hold(Hold::NodesUnheard { missing }), "seed {seed}");
+        assert!(world.process(0).is_none());
+        // Both data nodes are a majority without the witness.
+        world.inject(Fault::CutPower(2));
+        at(&mut world, 1_000, Fault::PowerOn(1));
+        go(&mut world, 40_000);
+        let serving = |node| world.process(node).is_some_and(|it| it.primary && !it.read_only);
+        assert!(serving(0) && serving(1), "seed {seed}");
+        world.inject(Fault::PowerOn(2));
+        recovers(&mut world, 60_000);
+        assert!(world.process(2).is_none());
+    }
+}
+
+/// A server stands still: the others go on without it, and it comes back when it moves again.
+#[test]
+fn a_hung_server_is_left_behind_and_comes_back() {
+    for seed in 1..=60 {
+        let mut world = cluster(seed);
+        go(&mut world, 8_000);
+        world.inject(Fault::HangServer((seed % 3) as usize));
+        let writes = world.writes;
+        go(&mut world, 20_000);
+        assert!(world.writes > writes, "the others go on, seed {seed}");
+        assert_eq!(world.document.last_epoch, Epoch(1), "nobody formed, seed {seed}");
+        world.inject(Fault::ThawServer((seed % 3) as usize));
+        recovers(&mut world, 60_000);
+    }
+}
+
+/// facts/protocol.md H4: the holder of a permit stands still between any two of its steps, for
+/// longer than everybody's patience, and then goes on where it was.
+#[test]
+fn a_machine_that_stands_still_with_a_permit_forks_nothing() {
+    for seed in 1..=60 {
+        for moment in 0..12 {
+            let mut world = cluster(seed);
+            go(&mut world, 8_000);
+            world.inject(Fault::CutAll);
+            if seed % 2 == 0 {
+                // No common start: one leads.
+                world.inject(Fault::DropView(0));
+                world.evidence_destroyed = false;
+            }
+            power_on_all(&mut world, 100, 1_000);
+            while world.document.decision.is_none() && world.now < 60_000 {
+                go(&mut world, 10);
+            }
+            let holders = world.document.decision.as_ref().map(|it| it.holders.clone());
+            let holder = holders.and_then(|it| it.first().copied()).map_or(0, crate::agent::index);
+            go(&mut world, moment * 60);
+            world.inject(Fault::FreezeMachine(holder));
+            go(&mut world, 90_000);
+            world.inject(Fault::ThawMachine(holder));
+            recovers(&mut world, 150_000);
+        }
+    }
 }

@@ -130,6 +130,8 @@ pub struct Machine {
     pub voter: Voter,
     /// What the node is for.
     pub role: Role,
+    /// Somebody tries to `agentctl join` here.
+    pub joining: bool,
     /// `agentctl leave` has its hands.
     pub leaving: bool,
     /// The machine stands still (a frozen virtual machine), and this waits for it.
@@ -167,6 +169,10 @@ pub struct World {
     pub lossy_until: u64,
     /// Clients also change tables.
     pub alters: bool,
+    /// Servers and whole machines stand still now and then.
+    pub stalls: bool,
+    /// Records of acceptors get lost now and then.
+    pub loses_records: bool,
     /// How many of 256 acts and decisions draw a fault right after them.
     pub strikes: u8,
     /// Everything works again: no fault happens any more.
@@ -216,6 +222,8 @@ impl World {
             mutation,
             lossy_until: 0,
             alters: false,
+            stalls: false,
+            loses_records: false,
             strikes: 0,
             healed: false,
             write_every_ms: 150,
@@ -317,8 +325,12 @@ impl World {
             Event::SurveyOver { node, life, round } => self.survey_over(node, life, round),
             Event::Deliver { from, to, message } => self.receive(from, to, message),
             Event::RecordSynced { node, life } => self.record_synced(node, life),
-            Event::LedgerDeadline { node, life, ballot } => self.ledger_deadline(node, life, ballot),
-            Event::LedgerAttempt { node, life, attempt } => self.attempt_again(node, life, *attempt),
+            Event::LedgerDeadline { node, life, ballot } => {
+                self.ledger_deadline(node, life, ballot)
+            }
+            Event::LedgerAttempt { node, life, attempt } => {
+                self.attempt_again(node, life, *attempt)
+            }
             Event::Act { node, life, plan } => self.carry_out_next(node, life, plan),
             Event::FreezeHands { node, life, epoch, tries } => {
                 self.freeze_with_hands(node, life, epoch, tries);
