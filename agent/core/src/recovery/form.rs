@@ -164,7 +164,10 @@ fn accountable(
         Some(_) | None => true,
     };
     let excused = |report: &&&NodeObservation| {
+        // Not before its position has been asked for: it may be ahead by its view changes, and a
+        // formation below it would leave its data beside the lineage.
         let nothing_new = report.served == Served::NotSinceStart
+            && report.position != StoredPosition::Unknown
             && report.entered == Some(document.component())
             && document.component().0 > 0;
         let never_any =

@@ -434,6 +434,29 @@ fn a_joiner_whose_transfer_was_cut_does_not_keep_the_others_down() {
     }
 }
 
+/// R1: a server that has just stopped after it formed may be ahead by its view changes. Deciding
+/// before its position is found out would leave its data beside the lineage for good.
+#[test]
+fn a_position_that_is_not_found_out_yet_is_waited_for() {
+    let document = deciding(3, decision(Lane::Reform, &[1, 2, 3], 5));
+    let mut nodes = trio();
+    for report in &mut nodes {
+        report.frozen = Epoch(4);
+        report.entered = Some(Epoch(3));
+        report.formed_in = Some(Epoch(3));
+        report.served = Served::NotSinceStart;
+    }
+    nodes[1].position = StoredPosition::Unknown;
+    let verdict = verdict_of(&document, nodes.clone());
+    let waits = Verdict::Hold(Hold::PositionUnusable { nodes: [node(2)].into() });
+    assert_eq!(verdict, waits);
+    nodes[1].position = stored(1, 7, Quality::Clean);
+    nodes[1].frontier = Frontier::Unknown;
+    let verdict = verdict_of(&document, nodes);
+    let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((formation.leader, formation.position), (Some(node(2)), at(1, 7)));
+}
+
 /// R12, R16: what a node had was weighed when the open decision was made. The leader goes down with
 /// the power before it is recorded, and all that is left of the last view is the older file of a
 /// joiner without data.
