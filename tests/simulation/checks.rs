@@ -3,16 +3,21 @@
 //! The first broken promise ends the run and is told with its name, so that a seed can be replayed.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
+use relight_core::evidence::frontier::{Exit, Frontier, View};
 use relight_core::evidence::observation::NodeObservation;
+use relight_core::evidence::survey::Survey;
 use relight_core::files::gvwstate::Gvwstate;
-use relight_core::ids::{Epoch, GcommId};
+use relight_core::ids::{Epoch, GcommId, NodeId};
 use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::permit::Mode;
+use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::Verdict;
 
 use crate::agent::{id, index};
-use crate::galera::{Node, Phase, Used, is_row};
+use crate::galera::{GroupView, Node, Phase, Used, ViewText, is_row};
 use crate::ledger::Change;
 use crate::world::World;
 
@@ -109,6 +114,7 @@ impl World {
     /// S1, S2, R2, R3, R11: a permitted start.
     pub fn check_start(&mut self, node: Node, bootstrap: bool, permit: Used) {
         let Used { epoch, serial, .. } = permit;
+        self.check_permit(node, bootstrap, permit);
         if self.used_permits.contains(&(node, serial)) {
             self.violate("anytime_permit_is_used_once", format!("node {node} serial {serial}"));
         }
@@ -149,6 +155,106 @@ impl World {
         self.formed.push((epoch, node, bootstrap));
     }
 
+    /// R9, R10, R13, R15: the start is the one that was permitted, and decided.
+    fn check_permit(&mut self, node: Node, bootstrap: bool, used: Used) {
+        let standing = &self.nodes[node].agent.durable.standing;
+        let Some(permit) = standing.permit.clone().filter(|it| it.serial == used.serial) else {
+            self.violate("anytime_every_start_has_its_permit", format!("node {node}"));
+            return;
+        };
+        if bootstrap != (permit.mode == Mode::Bootstrap) {
+            let detail = format!("node {node} is permitted to {}", permit.mode);
+            self.violate("anytime_a_bootstrap_has_its_own_permit", detail);
+        }
+        let dir = &self.nodes[node].dir;
+        if permit.formation.map(|it| it.0) != dir.group {
+            let detail = format!("node {node} starts as group {:?}", dir.group);
+            self.violate("anytime_every_formation_has_its_own_name", detail);
+        }
+        let Some(decision) = self.document.decision.clone() else { return };
+        if decision.epoch != permit.component || decision.step != Step::Decided {
+            return;
+        }
+        if !decision.holders.contains(&id(node)) {
+            let detail = format!("node {node} starts in epoch {}", decision.epoch);
+            self.violate("anytime_only_holders_start_before_it_has_formed", detail);
+        }
+        let dir = &self.nodes[node].dir;
+        let frozen = decision.evidence.get(&id(node)).and_then(|it| it.position.usable());
+        let moved = frozen.is_none_or(|frozen| frozen.seqno.0 != dir.seqno()) && !dir.tampered;
+        let has_view = matches!(dir.view_file, ViewText::View(_));
+        let detail = format!("node {node}: moved {moved}, {:?}", dir.view_file);
+        let (bare, swapped) = (dir.view_file == ViewText::Absent, dir.tampered);
+        if bootstrap && (moved || !bare) {
+            self.violate("anytime_a_leader_starts_from_what_was_decided", detail.clone());
+        }
+        if !bootstrap && !self.around_the_gate && (moved || !has_view) && !swapped {
+            self.violate("anytime_a_reform_starts_from_what_was_decided", detail);
+        }
+    }
+
+    /// R1, R4, R5: what is decided upon is what is there, and nobody outside went on.
+    fn check_evidence(&mut self, formation: &Formation, survey: &Survey, next: &Document) {
+        if self.around_the_gate {
+            return;
+        }
+        let reports: Vec<NodeObservation> = survey.data_nodes(next).cloned().collect();
+        for report in &reports {
+            let node = index(report.node);
+            let (dir, truth) = (&self.nodes[node].dir, &self.nodes[node].truth);
+            let said = report.position.usable();
+            let seqno = said.map(|it| it.seqno.0);
+            if seqno.is_some_and(|seqno| seqno != dir.seqno()) && !dir.tampered {
+                let detail = format!("node {node} reports {seqno:?}, and is at {}", dir.seqno());
+                self.violate("anytime_reports_say_what_the_disk_holds", detail);
+                return;
+            }
+            let Frontier::Known { view, exit, .. } = &report.frontier else { continue };
+            if *exit == Exit::Left && !truth.left {
+                self.violate("anytime_left_means_left", format!("node {node} has crashed"));
+                return;
+            }
+            let same = |it: &&(u64, Rc<GroupView>)| {
+                it.1.seq == view.stamp.seq && it.0 == view.stamp.epoch.0
+            };
+            let real = truth.view.as_ref().filter(same);
+            if real.is_some_and(|it| it.1.members.len() != view.members.len()) {
+                self.violate("anytime_nobody_is_subtracted", format!("node {node}: {view:?}"));
+                return;
+            }
+        }
+        let newest = formation.view.as_ref().map(|view| (view.stamp.epoch.0, view.stamp.seq));
+        let outside = self
+            .data_nodes()
+            .into_iter()
+            .filter(|node| reports.iter().all(|it| index(it.node) != *node));
+        for node in outside.collect::<Vec<_>>() {
+            let truth = &self.nodes[node].truth;
+            let last = truth.view.as_ref().map(|(epoch, view)| (*epoch, view.seq));
+            if last > newest || self.can_commit(node) {
+                let detail = format!("node {node} was in {last:?}, after {newest:?}");
+                self.violate("anytime_no_successor_outside", detail);
+            }
+        }
+        if formation.lane == Lane::Reform {
+            self.check_reform(formation);
+        }
+    }
+
+    /// R9: every data member of the last view takes part, with its view file.
+    fn check_reform(&mut self, formation: &Formation) {
+        let members: BTreeSet<NodeId> = formation.view.iter().flat_map(View::nodes).collect();
+        let ready = |holder: &NodeId| {
+            let machine = &self.nodes[index(*holder)];
+            matches!(machine.dir.view_file, ViewText::View(_)) || machine.dir.tampered
+        };
+        let whole = members == formation.holders && formation.leader.is_none();
+        if !whole || !formation.holders.iter().all(ready) {
+            let detail = format!("{:?} of {members:?}", formation.holders);
+            self.violate("anytime_a_reform_has_every_member_of_its_view", detail);
+        }
+    }
+
     /// R14: clients are let in only when the formation of this server was opened.
     pub fn check_opened(&mut self, node: Node) {
         let Some(process) = self.process(node) else { return };
@@ -176,6 +282,7 @@ impl World {
                     self.check_reporter(index(report.node), *epoch, formation.leader.is_some());
                 }
                 self.check_leader(formation.leader.map(index), survey);
+                self.check_evidence(formation, survey, next);
                 if let Some(open) = self.document.decision.clone() {
                     for holder in open.holders.iter().map(|it| index(*it)) {
                         let frozen = self.nodes[holder].agent.durable.standing.frozen;

@@ -13,7 +13,7 @@ use relight_core::lineage::permit::{Mode, Permit, Standing};
 
 use crate::agent::{Agent, Durable, id};
 use crate::galera::{
-    Datadir, Grastate, GroupView, Node, Phase, Process, Server, Used, VIEW_CHANGE, ViewText,
+    Datadir, Grastate, GroupView, Node, Phase, Process, Server, Truth, Used, VIEW_CHANGE, ViewText,
 };
 use crate::mutation::Mutation;
 use crate::roster::{member, token};
@@ -108,6 +108,8 @@ impl World {
             let run = world.next_run;
             let machine = machine(node, on_roster, group, &view, change, &world.document);
             world.add(machine);
+            let entered = u64::from(group.is_some());
+            world.nodes[node].truth = Truth { view: Some((entered, view.clone())), left: false };
             world.nodes[node].server = Server::On(Box::new(Process {
                 run,
                 invocation: 0,
@@ -169,6 +171,7 @@ fn bare_machine() -> Machine {
         dir: Datadir::empty(None),
         server: Server::Off { failed: false },
         agent: Agent::default(),
+        truth: Truth::default(),
         voter: Voter::default(),
         role: Role::Data,
         joining: false,

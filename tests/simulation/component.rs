@@ -6,7 +6,9 @@
 
 use std::rc::Rc;
 
-use crate::galera::{Grastate, GroupView, Ident, Node, Phase, Process, VIEW_CHANGE, ViewText};
+use crate::galera::{
+    Grastate, GroupView, Ident, Node, Phase, Process, Truth, VIEW_CHANGE, ViewText,
+};
 use crate::world::{Event, World};
 
 impl World {
@@ -269,6 +271,9 @@ impl World {
         process.left.clear();
         process.restored = None;
         let run = process.run;
+        let entered = process.permit.map_or(0, |permit| permit.component);
+        let truth = Truth { view: Some((entered, view.clone())), left: false };
+        self.nodes[node].truth = truth;
         let dir = &mut self.nodes[node].dir;
         let before = std::mem::replace(&mut dir.view_file, ViewText::View(view.clone()));
         if dir.view_file_before.is_none() {

@@ -157,6 +157,15 @@ impl Process {
     }
 }
 
+/// What nobody but the world knows of a server's last primary view.
+#[derive(Debug, Clone, Default)]
+pub struct Truth {
+    /// The epoch that its run had entered, and the view.
+    pub view: Option<(u64, Rc<GroupView>)>,
+    /// It closed in an orderly way.
+    pub left: bool,
+}
+
 /// What is there of a server.
 #[derive(Debug, Clone)]
 pub enum Server {
@@ -437,6 +446,7 @@ impl World {
         }
         self.kill_server(node);
         self.nodes[node].server = Server::Off { failed: false };
+        self.nodes[node].truth.left = true;
         if let Some(stop) = &mut self.nodes[node].agent.durable.stop {
             // ExecStopPost: the run that was asked to stop has ended by itself.
             stop.record.clean |= stop.run == invocation;

@@ -14,7 +14,7 @@ use relight_core::ledger::roster::Role;
 use crate::agent::{Agent, Message};
 use crate::chain::Chain;
 use crate::faults::Fault;
-use crate::galera::{Datadir, Node, Server, Used, ViewText};
+use crate::galera::{Datadir, Node, Server, Truth, Used, ViewText};
 use crate::ledger::Attempt;
 use crate::mutation::Mutation;
 use crate::voter::Voter;
@@ -126,6 +126,8 @@ pub struct Machine {
     pub server: Server,
     /// `relightd`.
     pub agent: Agent,
+    /// What was really its last primary view.
+    pub truth: Truth,
     /// Its acceptor.
     pub voter: Voter,
     /// What the node is for.
