@@ -4,6 +4,7 @@
 #   make test-all  the same with every story of the lab; its log is test-all.log in the target folder
 #   make demo      shows a power loss of three nodes and the recovery; KEEP=1 leaves them up
 #   make deb       writes relight_*_amd64.deb to debian/ of the target folder
+#   make mutants   breaks one rule of the core after the other, and demands a red test each time
 #   make stories STORIES="a b"   only these stories (tests/scenarios/main.rs lists them)
 #   make clean-lab ends the labs that were kept and removes the lab's images
 #
@@ -30,7 +31,7 @@ STORIES ?= $(TEST_STORIES)
 # What a long step does, and when it began. No comma: it would end the argument.
 say = @printf '\n== %s  %s\n' "$$(date +%T)" $(1)
 
-.PHONY: help tools lint deb unit doc check stories test test-all demo clean-lab
+.PHONY: help tools lint deb unit doc check mutants stories test test-all demo clean-lab
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -58,6 +59,10 @@ unit:
 doc:
 	$(call say,"doc: the pages of relight-core and relight-proto")
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p relight-core -p relight-proto
+
+mutants:
+	$(call say,"mutants: each rule of the core is broken once - a test has to notice")
+	tests/mutants/run.sh
 
 # The package comes before the tests, because some of them look into it.
 check: tools lint

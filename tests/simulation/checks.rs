@@ -278,11 +278,6 @@ impl World {
                 if self.document.last_epoch.next() != *epoch {
                     self.violate("anytime_epochs_follow_one_another", format!("epoch {epoch}"));
                 }
-                for report in survey.data_nodes(next) {
-                    self.check_reporter(index(report.node), *epoch, formation.leader.is_some());
-                }
-                self.check_leader(formation.leader.map(index), survey);
-                self.check_evidence(formation, survey, next);
                 if let Some(open) = self.document.decision.clone() {
                     for holder in open.holders.iter().map(|it| index(*it)) {
                         let frozen = self.nodes[holder].agent.durable.standing.frozen;
@@ -294,6 +289,11 @@ impl World {
                         }
                     }
                 }
+                for report in survey.data_nodes(next) {
+                    self.check_reporter(index(report.node), *epoch, formation.leader.is_some());
+                }
+                self.check_leader(formation.leader.map(index), survey);
+                self.check_evidence(formation, survey, next);
             }
             Change::Open(..) => {
                 let lane = next.lineage.last().map(|record| record.lane);

@@ -7,7 +7,7 @@ use relight_core::evidence::observation::ServerState;
 use relight_core::evidence::stored::StopRecord;
 use relight_core::ids::{Epoch, Term};
 use relight_core::ledger::document::Document;
-use relight_core::lineage::permit::Permit;
+use relight_core::lineage::permit::{Permit, Refusal};
 use relight_core::recovery::plan::{Action, NodePlan};
 
 use crate::agent::{Carrying, id};
@@ -75,6 +75,7 @@ impl World {
                 let one = self.mutation == Mutation::OneGroupName;
                 self.nodes[node].dir.group = if one { Some(1) } else { group };
             }
+            Action::ForgetView if self.mutation == Mutation::LeaderKeepsView => {}
             Action::ForgetView if off => {
                 self.nodes[node].dir.view_file = ViewText::Absent;
                 self.nodes[node].dir.view_file_before = None;
@@ -145,7 +146,12 @@ impl World {
         }
         let durable = &mut self.nodes[node].agent.durable;
         let mut standing = durable.standing.clone();
-        let permit = match standing.admit(bootstrap) {
+        let flag_unchecked = self.mutation == Mutation::FlagUnchecked;
+        let admitted = standing.admit(bootstrap).or_else(|refusal| match refusal {
+            Refusal::NotToBootstrap { .. } if flag_unchecked => standing.admit(false),
+            _ => Err(refusal),
+        });
+        let permit = match admitted {
             Ok(Permit { epoch, component, serial, .. }) => {
                 Used { epoch: epoch.0, component: component.0, serial }
             }

@@ -1,9 +1,12 @@
 //! Deliberate faults, one for each rule: the checks must catch every one of them.
 
-use relight_core::evidence::frontier::{Frontier, ViewMember};
+use std::collections::BTreeSet;
+
+use relight_core::evidence::frontier::{Exit, Frontier, ViewMember};
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::evidence::survey::Survey;
-use relight_core::ledger::document::Document;
+use relight_core::ids::NodeId;
+use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::epoch::Lane;
 use relight_core::position::{Quality, StoredPosition};
 use relight_core::recovery::form::Formation;
@@ -52,6 +55,18 @@ pub enum Mutation {
     ActBeforeStored,
     /// R1: evidence is taken once in a life of the agent.
     EvidenceOnce,
+    /// R4: whoever has no view file is taken to have said good-bye.
+    CrashIsLeft,
+    /// R4: a node that is off subtracts itself from the view that it reports.
+    SubtractItself,
+    /// R9: all reporters start together, whatever their view files say.
+    ReformAnyway,
+    /// R10: the leader does not remove its view file.
+    LeaderKeepsView,
+    /// R10: whoever joins does not wait until the formation is proven.
+    JoinBeforeFormed,
+    /// R15: the gate does not look at the flag.
+    FlagUnchecked,
     /// R6: a proposer counts voters that did not answer.
     SilenceIsConsent,
     /// R19: an acceptor answers before its record is on the disk.
@@ -66,28 +81,39 @@ pub enum Mutation {
     UnknownIsYes,
 }
 
-/// Every fault that random schedules have to find; the others are in the stories.
-pub const ALL: [Mutation; 20] = [
-    Mutation::FreezeNotDurable,
-    Mutation::FreezeWithoutStop,
-    Mutation::PermitNotSpent,
-    Mutation::GateOpen,
-    Mutation::SilenceIsAbsence,
-    Mutation::TrustSafeToBootstrap,
-    Mutation::LowestLeads,
-    Mutation::ReplaceWithoutHolder,
-    Mutation::OpenEarly,
-    Mutation::StartWithoutPosition,
-    Mutation::MembershipIsData,
-    Mutation::SuspectIsUsable,
-    Mutation::ActBeforeStored,
-    Mutation::EvidenceOnce,
-    Mutation::SilenceIsConsent,
-    Mutation::AnswerBeforeSync,
-    Mutation::EmptyUnderOldId,
-    Mutation::SettleUnproven,
-    Mutation::PastRosterServed,
-    Mutation::UnknownIsYes,
+/// One row of the table: a rule, what is broken, and the check that must notice.
+pub type Row = (&'static str, Mutation, &'static str);
+
+/// Every deliberate fault, and what has to catch it (SPECIFICATION.md has the table in words).
+pub const TABLE: [Row; 28] = [
+    ("R1", Mutation::EvidenceOnce, "anytime_reports_say_what_the_disk_holds"),
+    ("R1", Mutation::SuspectIsUsable, "anytime_suspect_data_is_not_used"),
+    ("R2", Mutation::FreezeNotDurable, "anytime_decision_rests_on_freezes"),
+    ("R2", Mutation::FreezeWithoutStop, "eventually_recovers"),
+    ("R3", Mutation::PermitNotSpent, "anytime_permit_is_used_once"),
+    ("R4", Mutation::CrashIsLeft, "anytime_left_means_left"),
+    ("R4", Mutation::SubtractItself, "anytime_nobody_is_subtracted"),
+    ("R4", Mutation::MembershipIsData, "anytime_no_acknowledged_row_is_lost"),
+    ("R5", Mutation::SilenceIsAbsence, "anytime_no_successor_outside"),
+    ("R6", Mutation::SilenceIsConsent, "anytime_one_chain"),
+    ("R7", Mutation::LowestLeads, "anytime_the_highest_leads"),
+    ("R7", Mutation::TrustSafeToBootstrap, "anytime_the_highest_leads"),
+    ("R9", Mutation::ReformAnyway, "anytime_a_reform_has_every_member_of_its_view"),
+    ("R10", Mutation::LeaderKeepsView, "anytime_a_leader_starts_from_what_was_decided"),
+    ("R10", Mutation::StartWithoutPosition, "anytime_no_zero_history"),
+    ("R10", Mutation::JoinBeforeFormed, "anytime_only_holders_start_before_it_has_formed"),
+    ("R11", Mutation::ActBeforeStored, "anytime_decision_is_stored_before_it_is_carried_out"),
+    ("R11", Mutation::ReplaceWithoutHolder, "anytime_holder_gave_way"),
+    ("R13", Mutation::OneGroupName, "anytime_every_formation_has_its_own_name"),
+    ("R14", Mutation::OpenEarly, "anytime_clients_wait_for_opened"),
+    ("R15", Mutation::GateOpen, "anytime_every_start_has_its_permit"),
+    ("R15", Mutation::FlagUnchecked, "anytime_a_bootstrap_has_its_own_permit"),
+    ("R16", Mutation::JoinOffLineage, "anytime_no_silent_divergence"),
+    ("R19", Mutation::AnswerBeforeSync, "anytime_no_acceptor_forgets"),
+    ("R19", Mutation::EmptyUnderOldId, "anytime_no_acceptor_forgets"),
+    ("R20", Mutation::SettleUnproven, "anytime_one_roster_change_at_a_time"),
+    ("R20", Mutation::PastRosterServed, "anytime_a_past_roster_is_refused"),
+    ("R21", Mutation::UnknownIsYes, "anytime_only_what_was_chosen_is_believed"),
 ];
 
 impl World {
@@ -101,6 +127,23 @@ impl World {
             Mutation::MembershipIsData => {
                 if let Frontier::Known { synced, .. } = &mut report.frontier {
                     *synced = true;
+                }
+            }
+            Mutation::CrashIsLeft => {
+                if let Frontier::Known { exit, .. } = &mut report.frontier
+                    && report.server.is_off()
+                {
+                    *exit = Exit::Left;
+                }
+            }
+            Mutation::SubtractItself => {
+                if let Frontier::Known { view, .. } = &mut report.frontier
+                    && report.server.is_off()
+                {
+                    let own = report.identities.iter().filter(|it| *it.1 == report.node);
+                    for (gcomm, _) in own {
+                        view.members.remove(&ViewMember::Stranger(*gcomm));
+                    }
                 }
             }
             Mutation::SuspectIsUsable => {
@@ -124,6 +167,7 @@ impl World {
         let (mut document, mut survey) = match self.mutation {
             Mutation::SilenceIsAbsence
             | Mutation::JoinOffLineage
+            | Mutation::JoinBeforeFormed
             | Mutation::ReplaceWithoutHolder => (document.clone(), survey.clone()),
             _ => return None,
         };
@@ -137,6 +181,15 @@ impl World {
                     survey.observations.insert(old.node, old);
                 }
             }
+            let survey = Survey::of(survey.observations.into_values());
+            return Some(Box::new((document, survey)));
+        }
+        if self.mutation == Mutation::JoinBeforeFormed {
+            let decision = document.decision.as_mut()?;
+            if decision.holders.contains(&id(node)) || document.coordinator == Some(id(node)) {
+                return None;
+            }
+            decision.step = Step::Formed;
             return Some(Box::new((document, survey)));
         }
         if self.mutation == Mutation::JoinOffLineage {
@@ -148,20 +201,16 @@ impl World {
             return Some(Box::new((document, survey)));
         }
         document.roster.members.retain(|node, _| survey.observations.contains_key(node));
-        let heard = document.roster.members.clone();
-        for report in survey.observations.values_mut() {
-            if let Frontier::Known { view, .. } = &mut report.frontier {
-                view.members.retain(|member| match member {
-                    ViewMember::Node(node) => heard.contains_key(node),
-                    ViewMember::Stranger(_) => true,
-                });
-            }
-        }
         Some(Box::new((document, survey)))
     }
 
     /// Whom a broken coordinator chooses.
     pub fn mutated_formation(&self, survey: &Survey, mut formation: Formation) -> Formation {
+        if self.mutation == Mutation::ReformAnyway {
+            let holders: BTreeSet<NodeId> =
+                survey.observations.values().map(|report| report.node).collect();
+            return Formation { lane: Lane::Reform, leader: None, holders, ..formation };
+        }
         let reporters = || survey.observations.values().map(|report| report.node);
         let safe = |it: &relight_core::ids::NodeId| {
             let grastate = &self.nodes[index(*it)].dir.grastate;

@@ -157,7 +157,8 @@ impl World {
 
     fn evidence(&self, node: Node) -> Option<&Evidence> {
         let agent = &self.nodes[node].agent;
-        let current = agent.evidence_of == Some(agent.durable.run);
+        let once = self.mutation == Mutation::EvidenceOnce;
+        let current = agent.evidence_of == Some(agent.durable.run) || once;
         agent.durable.evidence.as_ref().filter(|_| current)
     }
 
@@ -175,7 +176,7 @@ impl World {
         {
             return;
         }
-        if self.evidence(node).is_none() && self.mutation != Mutation::EvidenceOnce {
+        if self.evidence(node).is_none() {
             self.take_evidence(node);
         }
         self.note_view(node);
@@ -210,9 +211,7 @@ impl World {
         agent.counter += 1;
         agent.parted_since = parted.then(|| agent.parted_since.unwrap_or(now));
         let lingering = agent.parted_since.is_some_and(|since| now - since > grace);
-        if matches!(server, ServerState::Running | ServerState::Hung)
-            && self.mutation != Mutation::EvidenceOnce
-        {
+        if matches!(server, ServerState::Running | ServerState::Hung) {
             agent.evidence_of = None;
         }
         let (incarnation, sequence) = (Incarnation(agent.life), agent.counter);

@@ -470,3 +470,129 @@ fn a_machine_that_stands_still_with_a_permit_forks_nothing() {
         }
     }
 }
+
+/// R5: of two data nodes one stops and the other goes on alone, cut off. The first and the witness
+/// are a majority of the ledger, and must not go around it.
+fn survivor_cut_off(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::with_witness(seed, 2, true, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.run_until(8_000);
+    world.inject(Fault::StopServer(0));
+    while world.process(0).is_some() && world.now < 20_000 {
+        world.run_until(world.now + 10);
+    }
+    world.inject(Fault::Part(1 << 1));
+    world.run_until(world.now + 40_000);
+    world
+}
+
+#[test]
+fn a_survivor_that_is_cut_off_is_not_gone_around() {
+    for seed in 1..=60 {
+        let mut world = survivor_cut_off(seed, Mutation::None);
+        assert_eq!(world.violation, None, "seed {seed}");
+        assert_eq!(world.document.last_epoch, Epoch(1), "seed {seed}");
+        assert!(world.can_commit(1) && world.process(0).is_none(), "seed {seed}");
+        world.inject(Fault::MendAll);
+        recovers(&mut world, 60_000);
+    }
+}
+
+/// A power loss, and after the recovery all servers die at once.
+fn two_outages(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.run_until(8_000);
+    world.inject(Fault::CutAll);
+    power_on_all(&mut world, 100, 5_000);
+    world.run_until(40_000);
+    (0..3).for_each(|node| world.inject(Fault::KillServer(node)));
+    world.run_until(80_000);
+    world
+}
+
+/// The power of all goes, and then that of the holder of the decision.
+fn holder_gone(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.run_until(8_000);
+    world.inject(Fault::CutAll);
+    world.inject(Fault::DropView(0));
+    // The others have heard it before.
+    at(&mut world, 100, Fault::PowerOn(0));
+    at(&mut world, 100, Fault::PowerOn(1));
+    at(&mut world, 6_000, Fault::PowerOn(2));
+    while world.document.decision.is_none() && world.now < 60_000 {
+        world.run_until(world.now + 10);
+    }
+    let holder = world.document.decision.as_ref().and_then(|it| it.leader);
+    world.inject(Fault::CutPower(holder.map_or(0, crate::agent::index)));
+    world.run_until(world.now + 30_000);
+    world
+}
+
+/// One server is killed, and somebody types the same start again and again.
+fn typed_again_and_again(seed: u64, mutation: Mutation, bootstrap: bool) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    world.run_until(8_000);
+    for _ in 0..3 {
+        world.inject(Fault::KillServer(0));
+        for turn in 0..100 {
+            at(&mut world, turn * 40, Fault::HandStart(0, bootstrap));
+        }
+        world.run_until(world.now + 10_000);
+    }
+    world
+}
+
+/// One is away while another joins, and asks by the roster that it knew.
+fn away_while_another_joins(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    let spare = world.spare(Role::Data);
+    world.run_until(5_000);
+    world.inject(Fault::CutPower(2));
+    world.inject(Fault::Join(spare));
+    world.run_until(40_000);
+    world.inject(Fault::PowerOn(2));
+    world.run_until(60_000);
+    world
+}
+
+/// Nodes join while messages get lost and agents die.
+fn joins_under_faults(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    (world.lossy_until, world.strikes) = (60_000, 60);
+    for _ in 0..3 {
+        let spare = world.spare(Role::Data);
+        let when = world.rng.u64(3_000..20_000);
+        at(&mut world, when, Fault::Join(spare));
+    }
+    for _ in 0..20 {
+        let (node, when) = (world.rng.usize(0..3), world.rng.u64(3_000..50_000));
+        at(&mut world, when, Fault::KillAgent(node));
+        at(&mut world, when + 700, Fault::StartAgent(node));
+    }
+    world.run_until(70_000);
+    world
+}
+
+/// One run in which a deliberate fault has its chance: most have it anywhere, some need a story.
+pub fn hunt(seed: u64, mutation: Mutation) -> World {
+    match mutation {
+        Mutation::EvidenceOnce => two_outages(seed, mutation),
+        Mutation::SilenceIsAbsence => survivor_cut_off(seed, mutation),
+        Mutation::ReplaceWithoutHolder => holder_gone(seed, mutation),
+        Mutation::PermitNotSpent => typed_again_and_again(seed, mutation, false),
+        Mutation::FlagUnchecked => typed_again_and_again(seed, mutation, true),
+        Mutation::PastRosterServed => away_while_another_joins(seed, mutation),
+        Mutation::SettleUnproven => joins_under_faults(seed, mutation),
+        Mutation::JoinOffLineage => {
+            let mut world = abandoned(mutation);
+            world.power_on(2);
+            world.run_until(world.now + 30_000);
+            world
+        }
+        _ => crate::random::run(seed, mutation, false),
+    }
+}

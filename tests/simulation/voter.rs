@@ -128,9 +128,9 @@ impl World {
         let asked = request.clone();
         if self.mutation == Mutation::PastRosterServed
             && let Some(held) = &held
+            && request.stamp.version < held.certain_version()
         {
-            request.stamp.version = request.stamp.version.max(held.version);
-            request.stamp.hash = held.stamp(cluster).hash;
+            request.stamp = held.stamp(cluster);
         }
         let answer = acceptor.answer(request);
         let said = &answer.reply.said;
