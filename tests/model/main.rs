@@ -148,6 +148,15 @@ fn a_lost_record_is_readmitted() {
     search("lost record", World { may_lose: Some(2), ..changing(Rosters::Replace, 2, 2) });
 }
 
+/// All at once: a voter loses its record and is replaced, another node writes, whoever changes the
+/// roster crashes, and so does an acceptor.
+#[test]
+fn a_lost_record_is_readmitted_by_somebody_who_crashes() {
+    let mut world = World { may_lose: Some(2), ..changing(Rosters::Replace, 2, 2) };
+    world.programs[1].crashes = 1;
+    search("lost record, with a crash", world);
+}
+
 #[test]
 fn broken_durable_before_answering() {
     let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));

@@ -106,7 +106,7 @@ impl World {
         for (node, ident) in members {
             world.next_run += 1;
             let run = world.next_run;
-            let machine = machine(node, on_roster, group, &view, change, &world.document);
+            let machine = machine(node, on_roster, group, (&view, change), &world.document);
             world.add(machine);
             let entered = u64::from(group.is_some());
             world.nodes[node].truth = Truth { view: Some((entered, view.clone())), left: false };
@@ -187,8 +187,7 @@ fn machine(
     node: usize,
     on_roster: usize,
     group: Option<u64>,
-    view: &Rc<GroupView>,
-    change: u32,
+    (view, change): (&Rc<GroupView>, u32),
     document: &Rc<Document>,
 ) -> Machine {
     let ours = group.is_some();

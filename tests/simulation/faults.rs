@@ -134,6 +134,13 @@ impl World {
                     self.inject(Fault::StartAgent(node));
                 }
             }
+            other => self.inject_rarer(other),
+        }
+    }
+
+    /// What does not happen every day.
+    fn inject_rarer(&mut self, fault: Fault) {
+        match fault {
             Fault::HangServer(node) => {
                 if let Some(process) = self.process_mut(node) {
                     process.hung = true;
@@ -163,12 +170,7 @@ impl World {
             Fault::Join(node) => self.join(node),
             Fault::Leave(node) => self.leave(node),
             Fault::Remove(node) => self.remove(node),
-            Fault::Wipe(node)
-            | Fault::ZeroState(node)
-            | Fault::TearView(node)
-            | Fault::DropView(node)
-            | Fault::KeepCopy(node)
-            | Fault::OldCopy(node, _) => self.touch_datadir(node, &fault),
+            other => self.touch_datadir(&other),
         }
     }
 
@@ -203,7 +205,17 @@ impl World {
     }
 
     /// Changes of files under a server that is off.
-    fn touch_datadir(&mut self, node: Node, fault: &Fault) {
+    fn touch_datadir(&mut self, fault: &Fault) {
+        let (Fault::Wipe(node)
+        | Fault::ZeroState(node)
+        | Fault::TearView(node)
+        | Fault::DropView(node)
+        | Fault::KeepCopy(node)
+        | Fault::OldCopy(node, _)) = fault
+        else {
+            return;
+        };
+        let node = *node;
         if self.process(node).is_some() {
             return;
         }

@@ -1,6 +1,7 @@
 //! Simulation: whole clusters in one process, on the real `relight-core`, in virtual time.
 //!
-//! Every run is a seed. `SEEDS=n` says how many (2,000), `SEED=n` replays one with its events.
+//! Every run is a seed. `SEEDS=n` says how many (2,000), `FIRST=n` where to begin, `SEED=n` replays
+//! one with its events. `MUTANT=Name` looks for one deliberate fault only (`mutation.rs`).
 //! Read `world.rs` for what happens, `agent.rs` and `hands.rs` for what a node does, `ledger.rs` and
 //! `voter.rs` for the register between them, `galera.rs` for the model of the database, `checks.rs`
 //! and `chain.rs` for what is promised, `faults.rs` for what goes wrong.
