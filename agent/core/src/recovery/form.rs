@@ -160,6 +160,7 @@ fn accountable(
     let in_question = |report: &&&NodeObservation| match newest {
         Some(view) if views_known || !complete => {
             view.members.contains(&ViewMember::Node(report.node))
+                || (complete && may_be_later_than_known(document, report))
         }
         Some(_) | None => true,
     };
@@ -182,6 +183,15 @@ fn accountable(
         .filter(|report| !excused(report))
         .map(|report| report.node)
         .collect()
+}
+
+/// Whether this node may have been in a later view than all that is known of, with data that lies
+/// on the lineage. Such data can only help: in one epoch there is one primary component, so the
+/// higher of two positions has all that the lower one has (R7).
+fn may_be_later_than_known(document: &Document, report: &NodeObservation) -> bool {
+    matches!(report.frontier, Frontier::Known { exit: Exit::Unknown, .. })
+        && report.position.usable().is_some()
+        && report.entered.unwrap_or_default() == document.component()
 }
 
 /// Whether the base of the open decision covers all that this node ever acknowledged: its report

@@ -457,6 +457,39 @@ fn a_position_that_is_not_found_out_yet_is_waited_for() {
     assert_eq!((formation.leader, formation.position), (Some(node(2)), at(1, 7)));
 }
 
+/// R4, R7: the donor stops in an orderly way while another joins, and that one is stopped before its
+/// agent has seen a view of it. All are here, and its data is of the newest epoch: it leads.
+#[test]
+fn a_node_that_was_in_a_later_view_than_it_knows_leads_when_all_are_here() {
+    let alone = view(2, 7, members(&[1]));
+    let earlier = view(2, 5, members(&[1, 2]));
+    let left = Frontier::Known {
+        view: alone.clone(),
+        exit: Exit::Left,
+        file: ViewFile::Absent,
+        synced: true,
+    };
+    let joined = Frontier::Known {
+        view: earlier,
+        exit: Exit::Unknown,
+        file: ViewFile::Absent,
+        synced: true,
+    };
+    let donor = NodeObservation { frontier: left, ..off(1, alone.clone()) };
+    let joiner = NodeObservation {
+        frontier: joined,
+        position: stored(1, 6, Quality::Clean),
+        ..off(2, alone)
+    };
+    let verdict = verdict_of(&document(2), vec![donor.clone(), joiner.clone()]);
+    let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((formation.leader, formation.position), (Some(node(2)), at(1, 6)));
+    // Of an epoch before it could be of a branch that was left behind: a person has to look.
+    let older = NodeObservation { entered: Some(Epoch(1)), ..joiner };
+    let verdict = verdict_of(&document(2), vec![donor, older]);
+    assert!(matches!(verdict, Verdict::Hold(Hold::OffLineage { .. })), "{verdict:?}");
+}
+
 /// R12, R16: what a node had was weighed when the open decision was made. The leader goes down with
 /// the power before it is recorded, and all that is left of the last view is the older file of a
 /// joiner without data.
