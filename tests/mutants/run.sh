@@ -30,7 +30,7 @@ survived=0 seen=0
 fresh
 run_test "" > "$copy/whole" || { cat "$copy/whole"; echo "the core is red without a fault"; exit 1; }
 
-while IFS='|' read -r rule file edit test; do
+while IFS='~' read -r rule file edit test; do
     [[ -z $rule || $rule == \#* ]] && continue
     [[ $# -gt 0 && ! " $* " == *" $rule "* ]] && continue
     fresh

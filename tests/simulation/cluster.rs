@@ -175,6 +175,7 @@ fn bare_machine() -> Machine {
         voter: Voter::default(),
         role: Role::Data,
         joining: false,
+        removed: false,
         leaving: false,
         frozen: None,
         on_roster: false,

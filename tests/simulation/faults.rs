@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use relight_core::ids::AcceptorId;
 use relight_core::ledger::roster::Role;
 
 use crate::galera::{Datadir, Grastate, Node, ViewText};
@@ -325,14 +324,10 @@ impl World {
     /// and are a majority (R19).
     fn can_spare_a_record(&self) -> bool {
         let electorate = &self.document.roster.electorate;
-        let kept = |acceptor: &AcceptorId| {
-            self.nodes.iter().any(|it| {
-                it.on_roster && it.voter.disk.as_ref().is_some_and(|it| it.record.id == *acceptor)
-            })
-        };
         electorate.voters.len() > 2
             && electorate.outgoing.is_none()
-            && electorate.voters.iter().all(kept)
+            && self.every_voter_has_its_record()
+            && !self.nodes.iter().any(|it| it.leaving || it.removed)
     }
 
     /// At the moments that matter, faults come more often than by chance: after an act of a plan,

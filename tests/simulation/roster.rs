@@ -116,7 +116,7 @@ impl World {
         let serving = (0..self.nodes.len()).any(|it| it != node && self.can_commit(it));
         let begins = !self.nodes[node].leaving;
         let there = self.nodes[node].agent.up && self.nodes[node].on_roster;
-        if !there || alone || (begins && !serving) {
+        if !there || alone || (begins && !(serving && self.every_voter_has_its_record())) {
             return;
         }
         // The hands are kept to the end: no round may start the server again.
@@ -143,13 +143,26 @@ impl World {
                 self.can_commit(*it) && self.nodes[*it].on_roster
             }
         });
-        if self.nodes[node].powered || !listed || self.document.roster.members.len() < 2 {
+        let alone = self.document.roster.members.len() < 2;
+        self.nodes[node].removed = listed && !alone && !self.nodes[node].powered;
+        if !self.nodes[node].removed {
             return;
         }
-        if let Some(at) = serving {
+        if let Some(at) = serving.filter(|_| self.every_voter_has_its_record()) {
             self.change(at, Change::Settle(Some(id(node))));
         }
         self.after(5_000, Event::Fault(Fault::Remove(node)));
+    }
+
+    /// Whether all who vote can: a change that takes a vote away needs those who stay, and one of
+    /// them that has lost its record never answers again (SPECIFICATION.md 20).
+    pub fn every_voter_has_its_record(&self) -> bool {
+        let kept = |acceptor: &AcceptorId| {
+            self.nodes.iter().any(|it| {
+                it.on_roster && it.voter.disk.as_ref().is_some_and(|it| it.record.id == *acceptor)
+            })
+        };
+        self.document.roster.electorate.voters.iter().all(kept)
     }
 
     /// Gives votes to members that answer, one at a time, and settles changes of voters.

@@ -134,6 +134,8 @@ pub struct Machine {
     pub role: Role,
     /// Somebody tries to `agentctl join` here.
     pub joining: bool,
+    /// Somebody tries to `agentctl remove` it.
+    pub removed: bool,
     /// `agentctl leave` has its hands.
     pub leaving: bool,
     /// The machine stands still (a frozen virtual machine), and this waits for it.
