@@ -17,7 +17,7 @@ use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::Verdict;
 
 use crate::agent::{id, index};
-use crate::galera::{GroupView, Node, Phase, Used, ViewText, is_row};
+use crate::galera::{GroupView, Ident, Node, Phase, Used, ViewText, is_row};
 use crate::ledger::Change;
 use crate::world::World;
 
@@ -229,9 +229,14 @@ impl World {
             .into_iter()
             .filter(|node| reports.iter().all(|it| index(it.node) != *node));
         for node in outside.collect::<Vec<_>>() {
-            let truth = &self.nodes[node].truth;
-            let last = truth.view.as_ref().map(|(epoch, view)| (*epoch, view.seq));
-            if last > newest || self.can_commit(node) {
+            let truth = self.nodes[node].truth.view.clone();
+            let last = truth.as_ref().map(|(epoch, view)| (*epoch, view.seq));
+            // A later view with a reporter in it cannot have a successor without one (R5).
+            let beside = truth.is_some_and(|(_, view)| {
+                let reported = |it: &Ident| reports.iter().any(|report| report.node == id(it.0));
+                !view.members.iter().any(reported)
+            });
+            if (last > newest && beside) || self.can_commit(node) {
                 let detail = format!("node {node} was in {last:?}, after {newest:?}");
                 self.violate("anytime_no_successor_outside", detail);
             }

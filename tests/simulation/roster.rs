@@ -112,6 +112,11 @@ impl World {
 
     /// `agentctl leave`: the server is stopped, then vote and place are given up.
     pub fn leave(&mut self, node: Node) {
+        if self.nodes[node].leaving && !self.document.roster.members.contains_key(&id(node)) {
+            // The answer to the last step was lost; the same command goes on where it stopped.
+            self.laid_down(node);
+            return;
+        }
         let alone = self.document.roster.members.len() < 2;
         let serving = (0..self.nodes.len()).any(|it| it != node && self.can_commit(it));
         let begins = !self.nodes[node].leaving;
