@@ -2,7 +2,7 @@
 //!
 //! Every run is a seed. `SEEDS=n` says how many (2,000), `FIRST=n` where to begin, `SEED=n` replays
 //! one with its events. `MUTANT=Name` looks for one deliberate fault only (`mutation.rs`).
-//! Read `world.rs` for what happens, `agent.rs` and `hands.rs` for what a node does, `ledger.rs` and
+//! Read `world.rs` for what happens, `agent.rs` and `hands.rs` for what nodes do, `ledger.rs` and
 //! `voter.rs` for the register between them, `galera.rs` for the model of the database, `checks.rs`
 //! and `chain.rs` for what is promised, `faults.rs` for what goes wrong.
 

@@ -195,7 +195,7 @@ fn may_be_later_than_known(document: &Document, report: &NodeObservation) -> boo
 }
 
 /// Whether the base of the open decision covers all that this node ever acknowledged: its report
-/// was part of the evidence, and it has not been started since. No formation begins below that base.
+/// was part of the evidence, and it has not been started since. Nothing is formed below that base.
 ///
 /// Not of a holder, which was to act on its data. Not where the configuration is the user's,
 /// because there clients are not kept out until the decision is opened (R14).

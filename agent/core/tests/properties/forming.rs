@@ -457,8 +457,8 @@ fn a_position_that_is_not_found_out_yet_is_waited_for() {
     assert_eq!((formation.leader, formation.position), (Some(node(2)), at(1, 7)));
 }
 
-/// R4, R7: the donor stops in an orderly way while another joins, and that one is stopped before its
-/// agent has seen a view of it. All are here, and its data is of the newest epoch: it leads.
+/// R4, R7: the donor stops in an orderly way while another joins, and that one is stopped before
+/// its agent has seen a view of it. All are here, and its data is of the newest epoch: it leads.
 #[test]
 fn a_node_that_was_in_a_later_view_than_it_knows_leads_when_all_are_here() {
     let alone = view(2, 7, members(&[1]));
