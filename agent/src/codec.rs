@@ -66,6 +66,8 @@ pub enum RecordKind {
     Life = 10,
     /// The newest document of the ledger that was seen chosen.
     Document = 11,
+    /// Who a joining node asked to become.
+    Application = 12,
     /// A question to another agent; never on a disk.
     PeerQuestion = 32,
     /// Its answer; never on a disk.

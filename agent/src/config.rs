@@ -8,10 +8,11 @@
 //! Reading is local and instant: no name is resolved, no other file is opened.
 
 use std::fmt;
+use std::io::Read;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fs, io, str};
 
 use relight_core::ids::NodeName;
 use toml::Spanned;
@@ -19,6 +20,9 @@ use toml::de::{DeTable, DeValue};
 
 /// Where the configuration lies on a node.
 pub const CONFIG_PATH: &str = "/etc/relight/relight.toml";
+
+/// A file that is longer is no configuration, bytes.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// Tables and keys of the ledger that people may try here first.
 const SHARED_KEYS: [&str; 8] =
@@ -176,6 +180,26 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// There is something else in the file's place.
+    #[error("the configuration `{path}` is no regular file")]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Nobody writes so much configuration.
+    #[error("the configuration `{path}` has more than {FILE_BYTES_MAX} bytes")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no text.
+    #[error("the configuration `{path}` is no UTF-8 text at {place}")]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        place: Place,
+    },
     /// The file is no TOML.
     #[error("failed to parse configuration at {place}: {message}")]
     Syntax {
@@ -212,7 +236,17 @@ impl ConfigError {
             Self::Unreadable { path, .. } => {
                 format!("look who may read it: `namei -l {}`", path.display())
             }
-            Self::Syntax { .. } => "text values need quotes, as in name = \"db-a\"".into(),
+            Self::NoFile { path } => format!(
+                "move it away and write a file there (none at all means the defaults): `ls -ld {}`",
+                path.display()
+            ),
+            Self::TooLong { path } => {
+                format!("is it the right file? look at its beginning: `head {}`", path.display())
+            }
+            Self::NoText { .. } => "save it as UTF-8; comments may be the place".into(),
+            Self::Syntax { .. } => "text values need quotes, as in name = \"db-a\"; no key and no \
+                                    table stands twice"
+                .into(),
             Self::Value { wanted, .. } => {
                 format!("write {wanted}, or remove the line to get the default")
             }
@@ -230,10 +264,14 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(ConfigError::Unreadable { path: path.into(), source }),
+        match read_bytes(path) {
+            Ok(bytes) => Self::parse(text(path, &bytes)?),
+            Err(ConfigError::Unreadable { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(Self::default())
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -241,8 +279,10 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// See [`ConfigError`]; never [`ConfigError::Unreadable`].
+    /// [`ConfigError::Syntax`], [`ConfigError::Value`], [`ConfigError::Shared`].
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        // Some editors begin a file with this mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let document = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
             place: place(text, error.span().unwrap_or(0..0)),
             message: error.message().to_owned(),
@@ -251,6 +291,29 @@ impl Config {
         reader.table("", document.get_ref())?;
         Ok(reader.config)
     }
+}
+
+/// All bytes of a file, without waiting for anybody: a pipe in its place is never opened.
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(ConfigError::NoFile { path: path.into() });
+    }
+    let mut bytes = Vec::new();
+    let mut file = fs::File::open(path).map_err(unreadable)?.take(FILE_BYTES_MAX + 1);
+    let length = file.read_to_end(&mut bytes).map_err(unreadable)?;
+    if u64::try_from(length).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
+        return Err(ConfigError::TooLong { path: path.into() });
+    }
+    Ok(bytes)
+}
+
+fn text<'b>(path: &Path, bytes: &'b [u8]) -> Result<&'b str, ConfigError> {
+    str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let before = String::from_utf8_lossy(before);
+        ConfigError::NoText { path: path.into(), place: place(&before, before.len()..before.len()) }
+    })
 }
 
 /// Reading in progress: the text for the places, and what is known so far.
@@ -333,7 +396,7 @@ impl Reader<'_> {
     }
 
     fn address(&self, key: &str, value: &Value<'_>) -> Result<IpAddr, ConfigError> {
-        let wanted = "an IP address in quotes (no host name, no port)";
+        let wanted = "an IP address in quotes (no host name, no port, no brackets)";
         self.string(key, value, wanted)?.parse().map_err(|_| self.wrong(key, value, wanted))
     }
 
@@ -345,7 +408,8 @@ impl Reader<'_> {
         if value.get_ref().as_str() == Some("") {
             return Ok(None);
         }
-        let wanted = "an IP address of this machine in quotes, or \"\" to have it detected";
+        let wanted = "an IP address of this machine in quotes (no host name, no port, no \
+                      brackets), or \"\" to have it detected";
         let address = self.address(key, value).map_err(|_| self.wrong(key, value, wanted))?;
         if address.is_unspecified() || address.is_multicast() {
             return Err(self.wrong(key, value, wanted));

@@ -212,9 +212,10 @@ fn check_config(config: &Config, path: &std::path::Path) -> ExitCode {
 fn run_daemon(config: Config) -> ExitCode {
     let runtime = tokio::runtime::Runtime::new();
     let ended = match runtime {
-        Ok(runtime) => runtime
-            .block_on(relight::daemon::run(config))
-            .map_err(|error| UnitError::because("the daemon failed", error, "see the lines above")),
+        Ok(runtime) => runtime.block_on(relight::daemon::run(config)).map_err(|error| {
+            let hint = error.hint();
+            UnitError::because("the daemon failed", error, hint)
+        }),
         Err(error) => {
             Err(UnitError::because("failed to start the runtime", error, "is memory left?"))
         }

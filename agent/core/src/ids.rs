@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to read `{text}` as {what}")]
 pub struct IdError {
-    /// What was found, cut to 64 characters.
+    /// What was found, cut to 64 characters, control characters escaped.
     pub text: String,
     /// What it should have been.
     pub what: &'static str,
@@ -19,7 +19,16 @@ pub struct IdError {
 
 impl IdError {
     fn new(text: &str, what: &'static str) -> Self {
-        Self { text: text.chars().take(64).collect(), what }
+        let mut shown = String::new();
+        for character in text.chars().take(64) {
+            if character.is_control() {
+                // A line or a colour of somebody else's making has no place in our messages.
+                shown.extend(character.escape_default());
+            } else {
+                shown.push(character);
+            }
+        }
+        Self { text: shown, what }
     }
 }
 
@@ -354,6 +363,8 @@ mod tests {
         for bad in ["", "-a", "a-", "A", "a.b", "a b", "ä", "a\n"] {
             assert!(bad.parse::<NodeName>().is_err(), "{bad}");
         }
+        let hostile = "a\nb\u{1b}[31m\u{9b}2J".parse::<NodeName>().unwrap_err().to_string();
+        assert!(!hostile.chars().any(char::is_control), "{hostile:?}");
         assert!("abcdefghijklmnopqrstuvwxy".parse::<ClusterName>().is_err());
         assert_eq!("prod".parse::<ClusterName>().unwrap().group(Formation(3)), "prod.f3");
     }

@@ -96,10 +96,6 @@ impl Failure {
 
     /// A failed call: the agent's own words where it sent them, else what gRPC knows.
     pub fn of_call(doing: &str, status: &Status) -> Self {
-        let what = match status.message() {
-            "" => format!("failed to {doing}"),
-            text => text.to_owned(),
-        };
         let detail = status
             .metadata()
             .get_bin(DETAIL_KEY)
@@ -107,9 +103,18 @@ impl Failure {
             .and_then(|bytes| ErrorDetail::decode(bytes).ok())
             .unwrap_or_default();
         let exit = exit_of_kind(&detail.kind).unwrap_or_else(|| exit_of_code(status.code()));
-        let causes = match detail.causes.is_empty() {
-            true => vec![cause_of_code(doing, status.code())],
-            false => detail.causes,
+        let failed = || format!("failed to {doing}");
+        let (what, causes) = match (status.message(), detail.causes) {
+            // A refusal without a deeper cause is itself why the verb failed.
+            (why, none) if none.is_empty() && !why.is_empty() && !detail.kind.is_empty() => {
+                (failed(), vec![why.to_owned()])
+            }
+            ("", causes) if !causes.is_empty() => (failed(), causes),
+            ("", _) => (failed(), vec![cause_of_code(doing, status.code())]),
+            (what, none) if none.is_empty() => {
+                (what.to_owned(), vec![cause_of_code(doing, status.code())])
+            }
+            (what, causes) => (what.to_owned(), causes),
         };
         let hint = match detail.hint.is_empty() {
             true => hint_of(exit, status.code()).to_owned(),

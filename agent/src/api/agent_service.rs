@@ -31,6 +31,8 @@ use crate::units::gate_client::GATE_OPEN_PATH;
 
 const TOKEN_TTL_S: std::ops::RangeInclusive<u64> = 60..=7 * 24 * 3600;
 const PAUSE_DEFAULT: Duration = Duration::from_secs(3600);
+/// A reason is a sentence for whoever looks at `status`; each node stores it.
+const REASON_CHARS_MAX: usize = 500;
 const CONTROL_MAX: Duration = Duration::from_secs(120);
 
 type Lines<T> = ReceiverStream<Result<T, Status>>;
@@ -259,6 +261,11 @@ impl Agent for AgentService {
 
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Outcome<v1::PauseReply> {
         let v1::PauseRequest { reason, until } = request.into_inner();
+        if reason.chars().count() > REASON_CHARS_MAX {
+            let what = "the reason for the pause is too long";
+            let hint = format!("say it in at most {REASON_CHARS_MAX} characters");
+            return Err(wire::status_of(&Failure::new(Kind::Usage, what, hint)));
+        }
         let until_unix_ms = if until.is_empty() {
             let pause = u64::try_from(PAUSE_DEFAULT.as_millis()).unwrap_or(0);
             now_unix_ms().saturating_add(pause)

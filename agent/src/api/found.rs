@@ -25,7 +25,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, sleep};
 
-use super::founding_ground::{Ground, ground, own_address};
+use super::founding_ground::{Ground, Site, own_address, site};
 use super::progress::Report;
 use crate::config;
 use crate::daemon::failure::{Failure, Kind, chain};
@@ -127,7 +127,7 @@ async fn look(host: &Host, request: &InitRequest) -> Result<Wish, Failure> {
     let asked = request.address.clone().or(host.config.address.map(|ip| ip.to_string()));
     let address = own_address(asked.as_deref())?;
     let zone = request.zone.clone().or(host.config.zone.as_ref().map(ToString::to_string));
-    let ground = look_at_ground(host).await?;
+    let Site { ground, .. } = look_at_ground(host).await?;
     match &ground {
         Ground::RunningGalera => {}
         Ground::RunningAlone | Ground::StoppedAlone if host.config.manage_config => {}
@@ -178,17 +178,17 @@ pub fn node_name(host: &Host, asked: Option<&str>) -> Result<NodeName, Failure> 
     }
 }
 
-/// Takes evidence and reads the ground from it.
+/// Takes evidence and reads from it what stands here.
 ///
 /// # Errors
 /// The unit's, or evidence that cannot be read.
-pub async fn look_at_ground(host: &Host) -> Result<Ground, Failure> {
+pub async fn look_at_ground(host: &Host) -> Result<Site, Failure> {
     host.hands
         .take_evidence()
         .await
         .map_err(|error| Failure::unexpected("failed to look at the data directory", &error))?;
     let evidence = Evidence::read(&host.config.paths.state_dir.join("evidence"));
-    evidence.record.as_ref().map(ground).ok_or_else(|| {
+    evidence.record.as_ref().map(site).ok_or_else(|| {
         let what = format!("the evidence cannot be read: {}", evidence.trouble.join("; "));
         Failure::new(Kind::Unexpected, what, "see `journalctl -u relight-evidence`")
     })
@@ -346,7 +346,7 @@ fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<(), Failure> 
     let standing = Standing { entered: adopts.then_some(Epoch(0)), ..Standing::default() };
     let record = BallotRecord::founding(acceptor, cluster, document.clone());
     store_member(&host.store, &identity, (record, standing, document))
-        .map_err(|error| Failure::unexpected("failed to store this node's identity", &error))
+        .map_err(|error| Failure::of_store("failed to store this node's identity", &error))
 }
 
 /// Stores what makes a node a member. The identity comes last: with it the membership begins, and

@@ -1,7 +1,7 @@
 //! What `init` and `join` find on a machine before they change anything.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use relight_core::evidence::record::{DatadirUse, EvidenceRecord, OptionValue, RecoveryRun};
 use relight_core::files::grastate::{Grastate, parse_grastate};
@@ -30,6 +30,21 @@ pub enum Ground {
         /// Why.
         why: String,
     },
+}
+
+/// What stands on a machine, and in which data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// What stands there.
+    pub ground: Ground,
+    /// The data directory of the server's own configuration, links followed.
+    pub datadir: PathBuf,
+}
+
+/// Reads the site from the evidence.
+#[must_use]
+pub fn site(record: &EvidenceRecord) -> Site {
+    Site { ground: ground(record), datadir: PathBuf::from(&record.datadir.path) }
 }
 
 /// Reads the ground from the evidence.
@@ -88,6 +103,36 @@ pub fn user_databases(datadir: &Path) -> std::io::Result<Vec<String>> {
     Ok(found)
 }
 
+/// Refuses data of a person's own, which the state transfer would replace, unless it is given up.
+///
+/// # Errors
+/// Databases of a person, or a directory that cannot be looked into: unseen is not empty.
+pub fn check_own_data(datadir: &Path, give_up: Option<&str>) -> Result<(), Failure> {
+    if give_up == Some("stand-alone") {
+        return Ok(());
+    }
+    let found = user_databases(datadir).map_err(|error| {
+        let what = format!("the databases in {} cannot be listed", datadir.display());
+        let hint = format!(
+            "let the agent look: chmod o+rx {}; if all in it may be lost: \
+             agentctl join TOKEN --give-up stand-alone",
+            datadir.display()
+        );
+        Failure::refused(what, hint).because(&error)
+    })?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        format!(
+            "this node has databases of its own in {}: {}",
+            datadir.display(),
+            found.join(", ")
+        ),
+        "save them; if they may be lost here: agentctl join TOKEN --give-up stand-alone",
+    ))
+}
+
 /// The address that other nodes reach this one at: what was asked for, or the only candidate.
 ///
 /// # Errors
@@ -99,7 +144,9 @@ pub fn own_address(asked: Option<&str>) -> Result<IpAddr, Failure> {
     let list = candidates.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
     if let Some(asked) = asked {
         let address: IpAddr = asked.parse().map_err(|_| {
-            usage(format!("`{asked}` is no address"), "give an IP address, such as 10.0.0.1")
+            let hint = "give an IP address, such as 10.0.0.1 or fd00::1: no name, no brackets, \
+                        no port";
+            usage(format!("`{asked}` is no address"), hint)
         })?;
         if candidates.contains(&address) {
             return Ok(address);

@@ -4,34 +4,36 @@
 //! say no. From then on the ordinary rounds bring the server in.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relight_core::ids::{AcceptorId, Epoch, HistoryId, NodeId, NodeName};
+use relight_core::ids::{ClusterId, Epoch, HistoryId, NodeName};
 use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::permit::Standing;
 use relight_proto::v1::peer_client::PeerClient;
 use relight_proto::v1::{JoinAnswer, JoinCall, JoinRequest, ProbeCall};
+use rustls::{CertificateError, OtherError};
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tonic::Status;
 use tonic::transport::Channel;
 
-use super::found::{
-    fresh_uuid, look_at_ground, node_name, role_of, store_member, take_up, until_it_serves,
-};
-use super::founding_ground::{Ground, own_address, user_databases};
+use super::application;
+use super::found::{look_at_ground, node_name, role_of, store_member, take_up, until_it_serves};
+use super::founding_ground::{Ground, Site, check_own_data, own_address};
 use super::peer_service::{PROBED_PORTS, now_unix_ms};
 use super::progress::Report;
 use super::wire_in::failure_of;
 use crate::codec::decode;
 use crate::daemon::failure::{Failure, Kind};
 use crate::daemon::host::Host;
-use crate::daemon::records::{GossipKey, Identity, LastDocument};
+use crate::daemon::records::{Application, GossipKey, Identity, LastDocument};
 use crate::identity::ca::NodeKey;
 use crate::identity::certificate::CaHash;
-use crate::identity::connector::join_channel;
+use crate::identity::connector::{distrust, join_channel};
 use crate::identity::token::JoinToken;
 use crate::observe::server::{ServerAnswer, ServerProbe};
 use relight_core::files::wsrep_status::{ComponentStatus, parse_wsrep_status};
@@ -50,8 +52,7 @@ struct Applicant {
     address: IpAddr,
     zone: Option<String>,
     role: Role,
-    node: NodeId,
-    acceptor: AcceptorId,
+    application: Application,
     key: NodeKey,
     running: Option<(HistoryId, String)>,
     stops_server: bool,
@@ -80,7 +81,7 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
         report.skipped("membership", format!("this node is a member of {}", cached.name)).await;
         return until_it_serves(host, &member, report).await;
     }
-    let applicant = prepare(host, request, report).await?;
+    let applicant = prepare(host, request, token.cluster, report).await?;
     let (channel, at) = find_member(&token, &applicant, report).await?;
     check_ports(&applicant, &channel, at, report).await;
     report.planned("join", plan_text(&applicant)).await;
@@ -88,11 +89,15 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
         report.finish("nothing was changed").await;
         return Ok(());
     }
+    application::keep(&host.store, &applicant.application).map_err(|error| {
+        Failure::of_store("failed to store who this node asks to become", &error)
+    })?;
     let answer = ask(&channel, call(&applicant, &token, false)?).await?;
     for warning in &answer.warnings {
         report.note(warning).await;
     }
     store(host, &applicant, &token, &answer)?;
+    application::forget(&host.store);
     report
         .done("identity", format!("this node is {} at {}", applicant.name, applicant.address))
         .await;
@@ -118,6 +123,7 @@ fn plan_text(applicant: &Applicant) -> String {
 async fn prepare(
     host: &Host,
     request: &JoinRequest,
+    cluster: ClusterId,
     report: &Report,
 ) -> Result<Applicant, Failure> {
     let role = match request.role.as_deref() {
@@ -130,32 +136,37 @@ async fn prepare(
         }
     };
     let asked = request.address.clone().or(host.config.address.map(|ip| ip.to_string()));
+    let name = node_name(host, request.name.as_deref())?;
+    let address = own_address(asked.as_deref())?;
+    let application = application::draw(&host.store, cluster, &name, address)?;
     let mut applicant = Applicant {
-        name: node_name(host, request.name.as_deref())?,
-        address: own_address(asked.as_deref())?,
+        name,
+        address,
         zone: request.zone.clone().or(host.config.zone.as_ref().map(ToString::to_string)),
         role,
-        node: NodeId(fresh_uuid()?),
-        acceptor: AcceptorId(fresh_uuid()?),
-        key: NodeKey::generate()
-            .map_err(|error| Failure::unexpected("failed to make this node's key", &error))?,
+        key: NodeKey::from_pem(&application.key)
+            .map_err(|error| Failure::unexpected("failed to take up this node's key", &error))?,
+        application,
         running: None,
         stops_server: false,
     };
-    check_disk(host)?;
+    check_room(&host.config.paths.state_dir)?;
     if role == Role::Witness {
         return Ok(applicant);
     }
-    match look_at_ground(host).await? {
+    let Site { ground, datadir } = look_at_ground(host).await?;
+    check_room(&datadir)?;
+    let give_up = request.give_up.as_deref();
+    match ground {
         Ground::RunningGalera => applicant.running = Some(running_component().await?),
         Ground::RunningAlone => {
-            check_own_data(request)?;
+            check_own_data(&datadir, give_up)?;
             applicant.stops_server = true;
         }
-        Ground::StoppedAlone => check_own_data(request)?,
+        Ground::StoppedAlone => check_own_data(&datadir, give_up)?,
         Ground::StoppedGalera { history } => {
             let theirs = history.map_or("unknown".to_owned(), |it| it.to_string());
-            if request.give_up.as_deref() != Some(theirs.as_str()) {
+            if give_up != Some(theirs.as_str()) {
                 return Err(Failure::refused(
                     format!("this node has data of a cluster, with the history {theirs}"),
                     format!("if it may be lost: agentctl join TOKEN --give-up {theirs}"),
@@ -179,31 +190,17 @@ async fn prepare(
     Ok(applicant)
 }
 
-/// Databases that a person made would be replaced by the state transfer.
-fn check_own_data(request: &JoinRequest) -> Result<(), Failure> {
-    let found = user_databases(std::path::Path::new("/var/lib/mysql"))
-        .map_err(|error| Failure::unexpected("failed to list the databases here", &error))?;
-    if found.is_empty() || request.give_up.as_deref() == Some("stand-alone") {
+fn check_room(path: &Path) -> Result<(), Failure> {
+    let Ok(disk) = nix::sys::statvfs::statvfs(path) else { return Ok(()) };
+    let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+    if free >= FREE_MIN {
         return Ok(());
     }
+    let (path, free, least) = (path.display(), free >> 20, FREE_MIN >> 20);
     Err(Failure::refused(
-        format!("this node has databases of its own: {}", found.join(", ")),
-        "save them; if they may be lost here: agentctl join TOKEN --give-up stand-alone",
+        format!("{path} has only {free} MiB left, and a member needs {least}"),
+        format!("make room, then try again: `df -h {path}`"),
     ))
-}
-
-fn check_disk(host: &Host) -> Result<(), Failure> {
-    for path in [host.config.paths.state_dir.as_path(), std::path::Path::new("/var/lib/mysql")] {
-        let Ok(disk) = nix::sys::statvfs::statvfs(path) else { continue };
-        let free = disk.blocks_available().saturating_mul(disk.fragment_size());
-        if free < FREE_MIN {
-            return Err(Failure::refused(
-                format!("{} has only {} MiB left", path.display(), free >> 20),
-                "free some space first",
-            ));
-        }
-    }
-    Ok(())
 }
 
 async fn running_component() -> Result<(HistoryId, String), Failure> {
@@ -247,20 +244,67 @@ fn call(applicant: &Applicant, token: &JoinToken, dry_run: bool) -> Result<JoinC
         dry_run,
         running_history: applicant.running.as_ref().map(|(history, _)| history.to_string()),
         running_group: applicant.running.as_ref().map(|(_, group)| group.clone()),
-        node_id: applicant.node.to_string(),
-        acceptor_id: applicant.acceptor.to_string(),
+        node_id: applicant.application.node.to_string(),
+        acceptor_id: applicant.application.acceptor.to_string(),
     })
 }
 
-async fn ask(channel: &Channel, call: JoinCall) -> Result<JoinAnswer, Failure> {
+/// Why a member did not let this node in.
+enum NoAnswer {
+    /// The cluster's word: the others would say the same.
+    Refused(Failure),
+    /// No word of the cluster: another member may answer.
+    Unheard(Failure),
+}
+
+impl From<NoAnswer> for Failure {
+    fn from(no: NoAnswer) -> Self {
+        match no {
+            NoAnswer::Refused(failure) | NoAnswer::Unheard(failure) => failure,
+        }
+    }
+}
+
+async fn ask(channel: &Channel, call: JoinCall) -> Result<JoinAnswer, NoAnswer> {
     match timeout(CALL_MAX, PeerClient::new(channel.clone()).join(call)).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(failure_of(&status)),
-        Err(_) => Err(Failure::new(
+        Ok(Err(status)) => Err(no_answer(&status)),
+        Err(_) => Err(NoAnswer::Unheard(Failure::new(
             Kind::Holding,
             "the member did not answer in time",
-            "try again; the same token holds",
-        )),
+            "try again with the same token: this node is known by it",
+        ))),
+    }
+}
+
+fn no_answer(status: &Status) -> NoAnswer {
+    if let Some(fault) = distrust(status) {
+        return NoAnswer::Unheard(stranger(fault));
+    }
+    let failure = failure_of(status);
+    match failure.kind {
+        Kind::Refused | Kind::Usage => NoAnswer::Refused(failure),
+        Kind::Holding | Kind::Unexpected => NoAnswer::Unheard(failure),
+    }
+}
+
+/// Somebody answers, and cannot show the certificate that the token pins.
+fn stranger(fault: CertificateError) -> Failure {
+    let hint = match fault {
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => "is this node's clock right? `date`",
+        _ => {
+            "was the token made by another cluster? `agentctl token create` on a member of the \
+              right one prints one"
+        }
+    };
+    let what = "what answers there is no member of the token's cluster";
+    let failure = Failure::refused(what, hint);
+    match &fault {
+        CertificateError::Other(OtherError(why)) => failure.because(why.as_ref()),
+        _ => failure.because(&rustls::Error::InvalidCertificate(fault)),
     }
 }
 
@@ -282,9 +326,8 @@ async fn find_member(
                 report.done("contact", format!("{address} would let this node in")).await;
                 return Ok((channel, *address));
             }
-            // A refusal is the cluster's word; the others would say the same.
-            Err(failure) if failure.kind == Kind::Refused => return Err(failure),
-            Err(failure) => {
+            Err(NoAnswer::Refused(failure)) => return Err(failure),
+            Err(NoAnswer::Unheard(failure)) => {
                 report.note(format!("{address} does not answer: {failure}")).await;
                 last = Some(failure);
             }
@@ -374,12 +417,12 @@ fn store(
     let identity = Identity {
         cluster: token.cluster,
         cluster_name: document.name.clone(),
-        node: applicant.node,
+        node: applicant.application.node,
         name: applicant.name.clone(),
         address: applicant.address,
         zone: applicant.zone.clone(),
         role: applicant.role,
-        acceptor: applicant.acceptor,
+        acceptor: applicant.application.acceptor,
         chain: answer.certificate.clone(),
         key: applicant.key.pem(),
         ca_certificate: answer.ca_certificate.clone(),
@@ -392,7 +435,7 @@ fn store(
     tracing::debug!(now = UnixTime::now().as_secs(), "the identity is complete");
     let entered = applicant.running.is_some().then_some(Epoch(0));
     let standing = Standing { entered, ..Standing::default() };
-    let record = BallotRecord::fresh(applicant.acceptor, token.cluster);
+    let record = BallotRecord::fresh(applicant.application.acceptor, token.cluster);
     store_member(&host.store, &identity, (record, standing, document))
-        .map_err(|error| Failure::unexpected("failed to store this node's identity", &error))
+        .map_err(|error| Failure::of_store("failed to store this node's identity", &error))
 }

@@ -15,7 +15,7 @@ use crate::daemon::member::Member;
 use crate::ledger::ChangeError;
 
 /// Records of a member, the identity first: without it the rest binds nobody.
-const RECORDS: [&str; 5] = ["identity", "gate", "views", "acceptor", "document"];
+const RECORDS: [&str; 6] = ["identity", "gate", "views", "acceptor", "document", "application"];
 
 /// How many changes of the ledger one departure may take. Two are enough when nobody else changes
 /// the roster and no answer is lost.

@@ -1,6 +1,7 @@
 //! The gRPC interface: what people, programs and other agents may ask.
 
 pub mod agent_service;
+pub mod application;
 pub mod found;
 pub mod founding_ground;
 pub mod join;

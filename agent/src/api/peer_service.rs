@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use relight_core::ids::{NodeId, NodeName};
+use relight_core::ids::{HistoryId, NodeId, NodeName};
 use relight_core::ledger::change_roster::PresentedToken;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::{Member as RosterMember, Role};
@@ -38,6 +38,8 @@ use crate::ledger::ChangeError;
 pub const PROBED_PORTS: [u16; 5] = [7381, 3306, 4567, 4568, 4444];
 /// A clock that is further off is refused: certificates would not hold.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
+/// A version is such as `1.12.3`; longer is no version, in bytes.
+const VERSION_BYTES_MAX: usize = 32;
 const PROBE_MAX: Duration = Duration::from_millis(1500);
 
 /// The service.
@@ -236,6 +238,12 @@ fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, F
             .because(&error)
     })?;
     let text = |error: relight_core::ids::IdError| usage(error.to_string());
+    if call.relight_version.len() > VERSION_BYTES_MAX {
+        return Err(usage("the version of relight cannot be read".to_owned()));
+    }
+    if let Some(history) = &call.running_history {
+        history.parse::<HistoryId>().map_err(text)?;
+    }
     let role = match call.role.as_str() {
         "witness" => Role::Witness,
         "data" => Role::Data,
@@ -373,7 +381,10 @@ fn check_history(member: &Member, document: &Document, call: &JoinCall) -> Resul
     }
     Err(refused(
         format!("the node's server runs in another cluster, with the history {theirs}"),
-        "take it out of that cluster first, or name its history with --give-up",
+        format!(
+            "take it out of that cluster first; if its data may be lost: systemctl stop mariadb, \
+             then agentctl join TOKEN --give-up {theirs}"
+        ),
     ))
 }
 

@@ -66,6 +66,8 @@ fn wrong_values_name_line_column_and_mend() {
         ("name = 7", 1, 8),
         ("address = 'db-a.example'", 1, 11),
         ("address = '0.0.0.0'", 1, 11),
+        ("address = '[fd00::1]'", 1, 11),
+        ("address = '10.0.0.1:7381'", 1, 11),
         ("role = 'arbiter'", 1, 8),
         ("[listen]\ngrpc = 0", 2, 8),
         ("[listen]\ngrpc = 65536", 2, 8),
@@ -108,5 +110,55 @@ fn broken_toml_is_told_with_its_place() {
 fn a_missing_file_means_defaults_and_an_unreadable_one_does_not() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Config::load(&folder.path().join("none")).unwrap(), Config::default());
-    assert!(matches!(Config::load(folder.path()), Err(ConfigError::Unreadable { .. })));
+    let below_a_file = folder.path().join("file");
+    fs::write(&below_a_file, "").unwrap();
+    let refused = Config::load(&below_a_file.join("relight.toml"));
+    assert!(matches!(refused, Err(ConfigError::Unreadable { .. })), "{refused:?}");
+}
+
+#[test]
+fn whatever_lies_in_the_place_of_the_file_is_told_with_its_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("relight.toml");
+    let load = |content: &[u8]| {
+        fs::write(&path, content).unwrap();
+        Config::load(&path)
+    };
+    assert_eq!(load(b"").unwrap(), Config::default(), "empty");
+    assert_eq!(load(b"\xef\xbb\xbfname = 'db-a'\r\n").unwrap().name.unwrap().as_str(), "db-a");
+    match load(b"name = 'db-a'\n# caf\xe9\n").unwrap_err() {
+        ConfigError::NoText { place, .. } => assert_eq!(place, Place { line: 2, column: 6 }),
+        other => panic!("{other}"),
+    }
+    let long = vec![b'#'; usize::try_from(FILE_BYTES_MAX).unwrap() + 1];
+    assert!(matches!(load(&long), Err(ConfigError::TooLong { .. })));
+    assert!(load(&long[1..]).is_ok());
+    let zeroed = load(&[0; 4096]);
+    assert!(matches!(zeroed, Err(ConfigError::Syntax { .. })), "{zeroed:?}");
+    let nobody_writes_at_the_other_end = folder.path().join("pipe");
+    nix::unistd::mkfifo(&nobody_writes_at_the_other_end, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for odd in [folder.path(), &nobody_writes_at_the_other_end] {
+        let error = Config::load(odd).unwrap_err();
+        assert!(matches!(error, ConfigError::NoFile { .. }), "{error}");
+        assert!(error.hint().contains(&odd.display().to_string()), "{}", error.hint());
+    }
+}
+
+#[test]
+fn nesting_without_end_is_refused_and_breaks_nothing() {
+    let deep = usize::try_from(FILE_BYTES_MAX).unwrap() / 4;
+    for text in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}", "{b=".repeat(deep)),
+        format!("{} = 1", vec!["a"; deep].join(".")),
+        format!("[{}]", vec!["a"; deep].join(".")),
+    ] {
+        let read = Config::parse(&text);
+        assert!(
+            matches!(&read, Err(ConfigError::Syntax { .. }))
+                || read.is_ok_and(|config| config.unknown_keys.len() == 1),
+            "{}",
+            text.get(..20).unwrap()
+        );
+    }
 }

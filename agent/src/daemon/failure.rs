@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::store::StoreError;
+
 /// What a failure means to whoever asked; becomes the exit code of `agentctl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -60,6 +62,13 @@ impl Failure {
     pub fn unexpected(what: impl Into<String>, error: &(dyn Error + 'static)) -> Self {
         let hint = "see `journalctl -u relightd` for what happened around it";
         Self::new(Kind::Unexpected, what, hint).because(error)
+    }
+
+    /// The store could not do it, and knows best what helps.
+    #[must_use]
+    pub fn of_store(what: impl Into<String>, error: &StoreError) -> Self {
+        let failure = Self::unexpected(what, error);
+        Self { hint: error.hint().unwrap_or_else(|| failure.hint.clone()), ..failure }
     }
 
     /// A refusal.

@@ -98,13 +98,13 @@ impl Host {
         self.running.lock().await.as_ref().map(|running| running.member.clone())
     }
 
-    /// Datagrams that gossip dropped, for the metrics.
+    /// Datagrams that gossip dropped, by reason, for the metrics.
     #[must_use]
     pub fn dropped_gossip(&self) -> Vec<(&'static str, u64)> {
         let Ok(running) = self.running.try_lock() else { return Vec::new() };
         running
             .as_ref()
-            .map(|running| vec![("all", running.member.gossip.counters().dropped())])
+            .map(|running| running.member.gossip.counters().dropped_by_reason().to_vec())
             .unwrap_or_default()
     }
 

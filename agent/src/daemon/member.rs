@@ -78,6 +78,30 @@ pub enum MemberError {
     },
 }
 
+impl MemberError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        let lines_above = || "see the lines above".to_owned();
+        match self {
+            Self::Store(error) => error.hint().unwrap_or_else(lines_above),
+            Self::Ca(error) => error.hint().to_owned(),
+            Self::Listen { address, .. } => format!(
+                "is another program at this port? `ss -lntup | grep {}`; ports and address are \
+                 under [listen] in relight.toml",
+                address.port()
+            ),
+            Self::Socket { path, .. } => {
+                format!("look who may write there: `namei -l {}`", path.display())
+            }
+            Self::Systemd(_) => "does D-Bus run? `systemctl status dbus`".to_owned(),
+            Self::Credentials(_) | Self::Keyring(_) | Self::Gossip(_) | Self::NoDocument => {
+                lines_above()
+            }
+        }
+    }
+}
+
 /// A node as a member.
 #[derive(Debug)]
 pub struct Member {

@@ -69,6 +69,17 @@ pub enum DaemonError {
     },
 }
 
+impl DaemonError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Member(error) => error.hint(),
+            Self::Machine { .. } | Self::Ended { .. } => "see the lines above".to_owned(),
+        }
+    }
+}
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors

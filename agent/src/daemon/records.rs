@@ -6,6 +6,7 @@
 //! | `identity` | `init` or `join` | renewal of the certificate | `leave` |
 //! | `gate` | `init` or `join` | freeze, grant, use of a permit | `leave` |
 //! | `views` | `init` or `join` | each change of the primary view, each start | `leave` |
+//! | `application` | `join`, before it asks | `join` | the same `join` when it has its answer, `leave` |
 //! | `document` | `init` or `join` | each newer document that was seen chosen | `leave` |
 
 use core::net::IpAddr;
@@ -79,6 +80,30 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+/// Who this node asks to become, kept before it asks: when the answer is lost, the same node asks
+/// again, and not another one under the same name. Holds a private key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// The cluster that was asked.
+    pub cluster: ClusterId,
+    /// The name that was asked for.
+    pub name: NodeName,
+    /// The address that was given.
+    pub address: IpAddr,
+    /// The identity that was drawn.
+    pub node: NodeId,
+    /// The acceptor that was drawn.
+    pub acceptor: AcceptorId,
+    /// PEM: the private key that was drawn.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Application {{ {} as {}, key withheld }}", self.name, self.node)
+    }
+}
+
 /// What is remembered of the views that this node's server was in (R4).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Views {
@@ -109,6 +134,11 @@ impl Record for Life {
 
 impl Record for Identity {
     const KIND: RecordKind = RecordKind::Identity;
+    const VERSION: u16 = 1;
+}
+
+impl Record for Application {
+    const KIND: RecordKind = RecordKind::Application;
     const VERSION: u16 = 1;
 }
 

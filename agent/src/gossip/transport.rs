@@ -75,19 +75,23 @@ impl GossipCounters {
     /// All datagrams that were dropped.
     #[must_use]
     pub fn dropped(&self) -> u64 {
+        self.dropped_by_reason().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Datagrams that were dropped, by the word for why.
+    #[must_use]
+    pub fn dropped_by_reason(&self) -> [(&'static str, u64); 9] {
         [
-            self.truncated(),
-            self.oversized(),
-            self.foreign_version(),
-            self.unknown_key(),
-            self.forged(),
-            self.replayed(),
-            self.earlier_life(),
-            self.reflected(),
-            self.undecodable(),
+            ("truncated", self.truncated()),
+            ("oversized", self.oversized()),
+            ("foreign-version", self.foreign_version()),
+            ("unknown-key", self.unknown_key()),
+            ("forged", self.forged()),
+            ("replayed", self.replayed()),
+            ("earlier-life", self.earlier_life()),
+            ("reflected", self.reflected()),
+            ("undecodable", self.undecodable()),
         ]
-        .into_iter()
-        .sum()
     }
 }
 

@@ -4,6 +4,7 @@
 //! A channel dials when it is first used and again after a failure, each time with the credentials
 //! then in force.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use relight_core::ids::NodeId;
-use rustls::ClientConfig;
+use rustls::{CertificateError, ClientConfig};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -58,6 +59,25 @@ pub fn join_channel(
     dial_max: Duration,
 ) -> Result<Channel, CredentialsError> {
     Ok(channel(Arc::new(join_config(pin)?), address, dial_max))
+}
+
+/// Why a call failed, if it did because TLS did not trust the certificate of the other side.
+#[must_use]
+pub fn distrust(error: &(dyn Error + 'static)) -> Option<CertificateError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An I/O error does not count what it wraps among its sources.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = match wrapped {
+            Some(wrapped) => wrapped.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(rustls::Error::InvalidCertificate(fault)) = tls {
+            return Some(fault.clone());
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn channel(config: Arc<ClientConfig>, address: SocketAddr, dial_max: Duration) -> Channel {

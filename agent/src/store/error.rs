@@ -132,7 +132,8 @@ impl StoreError {
             }
             Self::Unreadable { .. } | Self::Lost { .. } | Self::ReadBack { .. } => {
                 "look for disk errors: `journalctl -k`; do not put an older copy in its place, it \
-                 has forgotten promises that this node gave"
+                 has forgotten promises that this node gave; if the record is gone for good, let \
+                 the node join anew: `agentctl remove` on another, purge relight here, install, join"
                     .to_owned()
             }
             Self::Full { path, .. } => {

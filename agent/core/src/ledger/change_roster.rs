@@ -69,7 +69,9 @@ impl RosterRefused {
                  `agentctl remove {name}` if it is gone for good"
             ),
             Self::IdentityTaken { .. } => {
-                "join again: each try draws a new identity; is /var/lib/relight a copy?".to_owned()
+                "is /var/lib/relight the copy of another node's? then purge relight here, install it \
+                 again and join"
+                    .to_owned()
             }
             Self::Token(refusal) => refusal.hint().to_owned(),
             Self::NoSuchNode { .. } => "`agentctl status` lists the nodes".to_owned(),
@@ -95,8 +97,9 @@ pub struct PresentedToken {
 
 impl Document {
     /// Puts a node on the roster, without a vote, and spends one use of its token. A node that is
-    /// there already, exactly so, gets the same answer again; it needs the token for that too,
-    /// whose use it has spent the first time.
+    /// there already, and whose answer was lost, gets the same answer again; it needs a token for
+    /// that too, whose use it has spent the first time. As long as it has no vote, zone, role and
+    /// configuration may be others than at the first time.
     ///
     /// # Errors
     /// When the token, the identity, the name or the address does not fit.
@@ -113,7 +116,7 @@ impl Document {
         });
         let record = self.tokens.get(&token.id);
         match judge(record, &token.secret_hash, token.now_unix_ms) {
-            Ok(()) | Err(TokenRefusal::Used) if again => return Ok(self.clone()),
+            Ok(()) | Err(TokenRefusal::Used) if again => return self.admit_again(node, member),
             judged => judged?,
         }
         for (other, present) in &self.roster.members {
@@ -137,6 +140,18 @@ impl Document {
             next.tokens.insert(token.id, record);
         }
         next.roster.members.insert(node, member);
+        Ok(next)
+    }
+
+    /// Whoever has a vote was heard as a member: what the roster says of it stays.
+    fn admit_again(&self, node: NodeId, member: Member) -> Result<Self, RosterRefused> {
+        let mut next = self.clone();
+        if self.roster.members.get(&node) != Some(&member) {
+            if self.roster.votes(node) {
+                return Err(RosterRefused::IdentityTaken { name: member.name.to_string() });
+            }
+            next.roster.members.insert(node, member);
+        }
         Ok(next)
     }
 

@@ -51,6 +51,13 @@ fn always_three_lines_and_no_control_characters() {
 }
 
 #[test]
+fn a_refusal_without_a_deeper_cause_is_the_cause() {
+    let detail = ErrorDetail { hint: "x".into(), kind: "refused".into(), ..Default::default() };
+    let text = Failure::of_call("join the cluster", &refusal(&detail)).render(Paint::Words);
+    assert_eq!(text, "error: failed to join the cluster\ncause: failed to do it\nhint:  x\n");
+}
+
+#[test]
 fn a_closed_pipe_is_silent_and_no_failure() {
     let failure = Failure::of_output(&io::Error::from(io::ErrorKind::BrokenPipe));
     assert_eq!((failure.exit(), failure.render(Paint::Words).as_str()), (Exit::Done, ""));

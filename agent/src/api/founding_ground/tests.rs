@@ -132,8 +132,27 @@ fn databases_that_a_person_made_are_found() {
 }
 
 #[test]
+fn data_of_one_s_own_is_looked_for_where_the_server_keeps_it() {
+    let datadir = TempDir::new().unwrap();
+    let mut elsewhere = record();
+    elsewhere.datadir.path = datadir.path().to_string_lossy().into_owned();
+    let Site { ground, datadir: found } = site(&elsewhere);
+    assert_eq!((ground, found.as_path()), (Ground::StoppedAlone, datadir.path()));
+    assert_eq!(check_own_data(&found, None), Ok(()));
+    fs::create_dir(found.join("shop")).unwrap();
+    let refused = check_own_data(&found, None).unwrap_err();
+    assert_eq!(refused.kind, Kind::Refused);
+    assert!(refused.what.contains("shop") && refused.hint.contains("--give-up"), "{refused}");
+    assert!(check_own_data(&found, Some("something-else")).is_err());
+    assert_eq!(check_own_data(&found, Some("stand-alone")), Ok(()));
+    let unseen = check_own_data(&found.join("shop/absent"), None).unwrap_err();
+    assert_eq!(unseen.kind, Kind::Refused);
+    assert!(!unseen.causes.is_empty() && unseen.hint.contains("chmod"), "{unseen:?}");
+}
+
+#[test]
 fn an_address_that_is_not_of_this_machine_is_refused() {
-    for asked in ["203.0.113.77", "no-address", "10.0.0.1:7381", ""] {
+    for asked in ["203.0.113.77", "no-address", "10.0.0.1:7381", "", "[fd00::1]", "fe80::1%eth0"] {
         let failure = own_address(Some(asked)).unwrap_err();
         assert_eq!(failure.kind, Kind::Usage, "{failure}");
     }

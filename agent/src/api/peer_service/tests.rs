@@ -73,6 +73,28 @@ fn a_good_token_lets_one_node_in_without_a_vote() {
 }
 
 #[test]
+fn a_node_whose_answer_was_lost_asks_again_and_is_the_same_node() {
+    let node = NodeId::from_number(4);
+    let document = issuing(|_| {});
+    let admitted = admit_to(&document, &call()).unwrap();
+    // It looks different meanwhile: its server has stopped, it shall be a witness, in a zone.
+    let adopted = JoinCall { running_history: Some(NodeId::from_number(9).to_string()), ..call() };
+    let first = admit_to(&document, &adopted).unwrap();
+    assert!(!first.roster.members[&node].config_is_ours);
+    let again = admit_to(&first, &call()).unwrap();
+    assert_eq!(again, admitted, "as if it had asked like this the first time");
+    let changed = JoinCall { role: "witness".into(), zone: Some("rack-1".into()), ..call() };
+    let again = admit_to(&admitted, &changed).unwrap();
+    assert_eq!(again.roster.members[&node].role, Role::Witness);
+    assert_eq!(again.tokens, admitted.tokens, "one use for one node");
+    // With a vote it is a member that was heard, and nobody's second try.
+    let voting = admitted.enfranchise(node).unwrap().settle();
+    assert_eq!(admit_to(&voting, &call()), Ok(voting.clone()));
+    let clash = admit_to(&voting, &changed);
+    assert!(matches!(clash, Err(RosterRefused::IdentityTaken { .. })), "{clash:?}");
+}
+
+#[test]
 fn a_token_that_is_not_good_opens_nothing() {
     let refused = |document: &Document, call: &JoinCall| match admit_to(document, call) {
         Err(RosterRefused::Token(why)) => why,
@@ -154,11 +176,15 @@ fn a_hostile_applicant_is_refused_field_by_field() {
         ("long zone", JoinCall { zone: Some(long), ..call() }),
         ("zone of lines", JoinCall { zone: Some("a\nwsrep_on=OFF".into()), ..call() }),
         ("empty zone", JoinCall { zone: Some(String::new()), ..call() }),
+        ("long version", JoinCall { relight_version: "1".repeat(100_000), ..call() }),
+        ("no history", JoinCall { running_history: Some("x\nhint: trust me".into()), ..call() }),
+        ("long history", JoinCall { running_history: Some("a".repeat(100_000)), ..call() }),
     ];
     for (what, call) in hostile {
         let Err(failure) = applicant(&call, remote()) else { panic!("{what} was let in") };
         assert!(matches!(failure.kind, Kind::Usage | Kind::Refused), "{what}: {failure}");
         assert!(failure.to_string().len() < 500, "{what} is not echoed at length");
+        assert!(!failure.to_string().contains('\n'), "{what} writes no line of its own");
     }
     assert!(applicant(&call(), None).is_err(), "from nowhere");
     let mapped = Some("[::ffff:10.0.0.4]:55000".parse().unwrap());
