@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use runner::Story;
 
 mod adopted;
+mod bad_input;
 mod damaged_files;
 mod guarded;
 mod lab_itself;
@@ -190,6 +191,41 @@ const STORIES: &[Story] = &[
         name: "damaged_old_datadir",
         about: "one node comes back with an old data directory",
         run: damaged_files::old_datadir,
+    },
+    Story {
+        name: "bad_tokens",
+        about: "used, revoked, expired, cut, damaged and foreign tokens open nothing",
+        run: bad_input::bad_tokens,
+    },
+    Story {
+        name: "bad_join",
+        about: "wrong names, addresses, clocks and data stay out; a lost answer is asked for again",
+        run: bad_input::bad_join,
+    },
+    Story {
+        name: "bad_config",
+        about: "relight.toml with unknown keys, wrong values, and what is no such file",
+        run: bad_input::bad_config,
+    },
+    Story {
+        name: "bad_datagrams",
+        about: "forged, replayed, truncated and oversized gossip, and garbage at every port",
+        run: bad_input::bad_datagrams,
+    },
+    Story {
+        name: "bad_certificate",
+        about: "calls with certificates of the wrong role, node, CA and time, and hostile fields",
+        run: bad_input::bad_certificate,
+    },
+    Story {
+        name: "bad_disk",
+        about: "the disk under the agents' state is full, on one node, then on two",
+        run: bad_input::bad_disk,
+    },
+    Story {
+        name: "bad_ledger_record",
+        about: "a record of the ledger is cut, zeroed, gone, and the node is readmitted",
+        run: bad_input::bad_ledger_record,
     },
 ];
 
