@@ -86,6 +86,7 @@ enum DatadirWord {
     AllowBootstrap,
     ForgetView,
     ForceStateTransfer,
+    GiveUp,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -175,6 +176,7 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
                 DatadirWord::AllowBootstrap => DatadirVerb::AllowBootstrap,
                 DatadirWord::ForgetView => DatadirVerb::ForgetView,
                 DatadirWord::ForceStateTransfer => DatadirVerb::ForceStateTransfer,
+                DatadirWord::GiveUp => DatadirVerb::GiveUp,
             };
             units::datadir::run(verb, &Places::of_node(config.paths.datadir))?;
             Ok(format!("{} done", units::datadir::word(verb)))

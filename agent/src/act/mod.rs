@@ -169,6 +169,9 @@ impl Hands {
             DatadirVerb::ForceStateTransfer => {
                 ("force a state transfer", "relight-datadir@force-state-transfer.service")
             }
+            DatadirVerb::GiveUp => {
+                ("move the given up data aside", "relight-datadir@give-up.service")
+            }
         };
         let datadir = datadir.ok_or(ActError::DatadirUnknown)?;
         let position = position.map(|position| (position.history, position.seqno));

@@ -24,6 +24,7 @@ use tonic::transport::Channel;
 use super::application;
 use super::found::{look_at_ground, node_name, role_of, store_member, take_up, until_it_serves};
 use super::founding_ground::{Ground, Site, check_own_data, own_address};
+use super::give_up::{self, history_word};
 use super::peer_service::{PROBED_PORTS, now_unix_ms};
 use super::progress::Report;
 use super::wire_in::failure_of;
@@ -40,6 +41,9 @@ use relight_core::files::wsrep_status::{ComponentStatus, parse_wsrep_status};
 
 const DIAL_MAX: Duration = Duration::from_secs(3);
 const CALL_MAX: Duration = Duration::from_secs(20);
+/// How often the cluster is asked to let this node in, and the pause between.
+const ASKED_MAX: u32 = 5;
+const ASK_PAUSE: Duration = Duration::from_secs(1);
 /// Ports that have to be reachable from the cluster, and are listened at for the pre-flight where
 /// nobody does yet.
 const OWN_PORTS: [u16; 4] = [7381, 4567, 4568, 4444];
@@ -79,6 +83,9 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
             ));
         }
         report.skipped("membership", format!("this node is a member of {}", cached.name)).await;
+        if let Some(named) = &request.give_up {
+            give_up::again(host, &member, named, report).await?;
+        }
         return until_it_serves(host, &member, report).await;
     }
     let applicant = prepare(host, request, token.cluster, report).await?;
@@ -92,12 +99,11 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
     application::keep(&host.store, &applicant.application).map_err(|error| {
         Failure::of_store("failed to store who this node asks to become", &error)
     })?;
-    let answer = ask(&channel, call(&applicant, &token, false)?).await?;
+    let answer = ask_until_heard(&channel, &applicant, &token, report).await?;
     for warning in &answer.warnings {
         report.note(warning).await;
     }
     store(host, &applicant, &token, &answer)?;
-    application::forget(&host.store);
     report
         .done("identity", format!("this node is {} at {}", applicant.name, applicant.address))
         .await;
@@ -106,7 +112,11 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
         stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
         report.done("stop", "the server that ran alone is stopped").await;
     }
+    if applicant.role == Role::Data && applicant.running.is_none() {
+        give_up::data_with_a_history(host, report).await?;
+    }
     let member = take_up(host).await?;
+    application::forget(&host.store);
     until_it_serves(host, &member, report).await
 }
 
@@ -165,7 +175,7 @@ async fn prepare(
         }
         Ground::StoppedAlone => check_own_data(&datadir, give_up)?,
         Ground::StoppedGalera { history } => {
-            let theirs = history.map_or("unknown".to_owned(), |it| it.to_string());
+            let theirs = history_word(history);
             if give_up != Some(theirs.as_str()) {
                 return Err(Failure::refused(
                     format!("this node has data of a cluster, with the history {theirs}"),
@@ -277,6 +287,27 @@ async fn ask(channel: &Channel, call: JoinCall) -> Result<JoinAnswer, NoAnswer> 
     }
 }
 
+/// Asks in earnest. A lost answer is neither yes nor no, and the same node may ask again (R21).
+async fn ask_until_heard(
+    channel: &Channel,
+    applicant: &Applicant,
+    token: &JoinToken,
+    report: &Report,
+) -> Result<JoinAnswer, Failure> {
+    let mut tries = 1;
+    loop {
+        match ask(channel, call(applicant, token, false)?).await {
+            Ok(answer) => return Ok(answer),
+            Err(NoAnswer::Unheard(failure)) if tries < ASKED_MAX => {
+                report.note(format!("not heard, asking again: {failure}")).await;
+                tokio::time::sleep(ASK_PAUSE).await;
+                tries += 1;
+            }
+            Err(no) => return Err(no.into()),
+        }
+    }
+}
+
 fn no_answer(status: &Status) -> NoAnswer {
     if let Some(fault) = distrust(status) {
         return NoAnswer::Unheard(stranger(fault));
@@ -290,22 +321,25 @@ fn no_answer(status: &Status) -> NoAnswer {
 
 /// Somebody answers, and cannot show the certificate that the token pins.
 fn stranger(fault: CertificateError) -> Failure {
-    let hint = match fault {
+    let untimely = matches!(
+        fault,
         CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => "is this node's clock right? `date`",
-        _ => {
-            "was the token made by another cluster? `agentctl token create` on a member of the \
-              right one prints one"
-        }
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. }
+    );
+    let hint = if untimely {
+        "is this node's clock right? `date`"
+    } else {
+        "was the token made by another cluster? `agentctl token create` on a member of the right \
+         one prints one"
     };
     let what = "what answers there is no member of the token's cluster";
     let failure = Failure::refused(what, hint);
-    match &fault {
-        CertificateError::Other(OtherError(why)) => failure.because(why.as_ref()),
-        _ => failure.because(&rustls::Error::InvalidCertificate(fault)),
+    if let CertificateError::Other(OtherError(why)) = &fault {
+        return failure.because(why.as_ref());
     }
+    failure.because(&rustls::Error::InvalidCertificate(fault))
 }
 
 /// The first member of the token's list that answers the same questions that joining will ask.

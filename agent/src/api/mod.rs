@@ -4,6 +4,7 @@ pub mod agent_service;
 pub mod application;
 pub mod found;
 pub mod founding_ground;
+pub mod give_up;
 pub mod join;
 pub mod leave;
 pub mod messages;

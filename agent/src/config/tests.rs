@@ -132,7 +132,7 @@ fn whatever_lies_in_the_place_of_the_file_is_told_with_its_mend() {
     }
     let long = vec![b'#'; usize::try_from(FILE_BYTES_MAX).unwrap() + 1];
     assert!(matches!(load(&long), Err(ConfigError::TooLong { .. })));
-    assert!(load(&long[1..]).is_ok());
+    assert!(load(long.get(1..).unwrap()).is_ok());
     let zeroed = load(&[0; 4096]);
     assert!(matches!(zeroed, Err(ConfigError::Syntax { .. })), "{zeroed:?}");
     let nobody_writes_at_the_other_end = folder.path().join("pipe");

@@ -1,8 +1,8 @@
 //! Named changes to the datadir (`relight-datadir@VERB.service`, as `mysql`).
 //!
 //! Each verb needs the daemon's request about exactly this verb and this datadir, refuses while a
-//! server may hold the datadir, and keeps a copy of what it removes or rewrites (R18). No verb
-//! touches tables.
+//! server may hold the datadir, and keeps a copy of what it removes or rewrites (R18). Only one verb
+//! touches tables: what a person has given up by its name is moved out of the way, not removed.
 
 use std::fs;
 use std::io;
@@ -21,6 +21,9 @@ pub const REQUESTS_DIR: &str = "/run/relight-requests";
 
 /// Name of the request.
 pub const DATADIR_REQUEST: &str = "datadir.record";
+
+/// Folders of what was given up: hidden from the server, which takes others for databases.
+const GIVEN_UP: &str = ".relight-given-up.";
 
 /// How many copies of one file are kept; the oldest goes first.
 const COPIES_MAX: u64 = 16;
@@ -61,6 +64,7 @@ pub const fn word(verb: DatadirVerb) -> &'static str {
         DatadirVerb::AllowBootstrap => "allow-bootstrap",
         DatadirVerb::ForgetView => "forget-view",
         DatadirVerb::ForceStateTransfer => "force-state-transfer",
+        DatadirVerb::GiveUp => "give-up",
     }
 }
 
@@ -106,6 +110,11 @@ pub fn run(verb: DatadirVerb, places: &Places) -> Result<(), UnitError> {
             durable::remove(&places.datadir, "gvwstate.dat").map_err(failed)?;
             durable::remove(&places.datadir, "grastate.dat").map_err(failed)
         }
+        (DatadirVerb::GiveUp, None) => {
+            keep_copy(places, "gvwstate.dat").map_err(failed)?;
+            keep_copy(places, "grastate.dat").map_err(failed)?;
+            give_up(&places.datadir).map_err(failed)
+        }
         (_, position) => {
             let given = if position.is_some() { "given" } else { "missing" };
             let what = format!("the request for {} does not fit: position {given}", word(verb));
@@ -134,6 +143,43 @@ fn read_request(verb: DatadirVerb, places: &Places) -> Result<DatadirRequest, Un
         return Err(UnitError::new(what, "was another disk mounted? take new evidence"));
     }
     Ok(request)
+}
+
+/// Moves everything into a fresh folder. Interrupted, it leaves a datadir that nothing starts from,
+/// and the next run moves the rest.
+fn give_up(datadir: &Path) -> io::Result<()> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(datadir)? {
+        names.push(entry?.file_name());
+    }
+    let earlier = |name: &std::ffi::OsString| {
+        name.to_str().and_then(|name| name.strip_prefix(GIVEN_UP)?.parse::<u64>().ok())
+    };
+    let number = names.iter().filter_map(earlier).max().unwrap_or_default().saturating_add(1);
+    let folder = datadir.join(format!("{GIVEN_UP}{number}"));
+    names.retain(|name| earlier(name).is_none() && name != "lost+found");
+    names.sort();
+    fs::create_dir(&folder)?;
+    for name in names {
+        move_entry(&datadir.join(&name), &folder.join(&name))?;
+    }
+    fs::File::open(&folder)?.sync_all()?;
+    fs::File::open(datadir)?.sync_all()
+}
+
+/// Some file systems rename files and not every directory (overlays: those of the lower layer).
+fn move_entry(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices && from.is_dir() => {
+            fs::create_dir(to)?;
+            for entry in fs::read_dir(from)? {
+                let name = entry?.file_name();
+                move_entry(&from.join(&name), &to.join(&name))?;
+            }
+            fs::remove_dir(from)
+        }
+        moved => moved,
+    }
 }
 
 fn write(places: &Places, name: &str, text: &str) -> io::Result<()> {

@@ -99,8 +99,10 @@ pub fn metric(node: &Node, name: &str, label: &str) -> Result<u64> {
     stream.read_to_string(&mut page).context("failed to read the metrics")?;
     let line = page.lines().find(|line| line.starts_with(name) && line.contains(label));
     let line = line.with_context(|| format!("no metric {name} with {label} in {page}"))?;
+    // Gauges are written like `2.0`.
     let value = line.rsplit(' ').next().unwrap_or_default();
-    value.parse().with_context(|| format!("no number in `{line}`"))
+    let whole = value.strip_suffix(".0").unwrap_or(value);
+    whole.parse().with_context(|| format!("no number in `{line}`"))
 }
 
 /// Opens a TCP connection to a node, says something and listens for what comes back, until the

@@ -204,6 +204,9 @@ pub enum DatadirVerb {
     ForgetView,
     /// Both state files removed, so that Galera takes a full state transfer (R16).
     ForceStateTransfer,
+    /// Everything moved into a folder of the datadir, because a person gave it up for the state
+    /// transfer, which removes that folder.
+    GiveUp,
 }
 
 /// What the daemon asks of `relight-datadir@.service`.

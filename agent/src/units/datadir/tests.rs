@@ -80,6 +80,35 @@ fn what_is_removed_is_kept_as_a_copy() {
 }
 
 #[test]
+fn what_is_given_up_is_moved_and_not_removed() {
+    let node = node();
+    let datadir = node.places.datadir.clone();
+    let names = || {
+        let entries = fs::read_dir(&datadir).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    fs::create_dir_all(datadir.join("shop")).unwrap();
+    fs::create_dir(datadir.join("lost+found")).unwrap();
+    fs::write(datadir.join("shop/orders.ibd"), "rows").unwrap();
+    fs::write(datadir.join("ibdata1"), "pages").unwrap();
+    let verb = DatadirVerb::GiveUp;
+    node.run(verb, &node.request(verb)).unwrap();
+    assert_eq!(names(), [".relight-given-up.1", "lost+found"]);
+    let kept = datadir.join(".relight-given-up.1");
+    assert_eq!(fs::read(kept.join("shop/orders.ibd")).unwrap(), b"rows");
+    assert_eq!(fs::read(kept.join("grastate.dat")).unwrap(), b"old grastate");
+    assert_eq!(node.copies_of("grastate.dat"), ["old grastate"]);
+    // What an interrupted run left, or a second life, goes beside it.
+    fs::write(datadir.join("ibdata1"), "new pages").unwrap();
+    node.run(verb, &node.request(verb)).unwrap();
+    assert_eq!(fs::read(kept.join("ibdata1")).unwrap(), b"pages");
+    assert_eq!(fs::read(datadir.join(".relight-given-up.2/ibdata1")).unwrap(), b"new pages");
+}
+
+#[test]
 fn copies_do_not_fill_the_disk() {
     let node = node();
     let verb = DatadirVerb::ForgetView;
