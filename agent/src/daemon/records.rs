@@ -6,7 +6,7 @@
 //! | `identity` | `init` or `join` | renewal of the certificate | `leave` |
 //! | `gate` | `init` or `join` | freeze, grant, use of a permit | `leave` |
 //! | `views` | `init` or `join` | each change of the primary view, each start | `leave` |
-//! | `application` | `join`, before it asks | `join` | the same `join` when it has its answer, `leave` |
+//! | `application` | `join`, before it asks | `join` | the `join` that is answered, `leave` |
 //! | `document` | `init` or `join` | each newer document that was seen chosen | `leave` |
 
 use core::net::IpAddr;

@@ -50,6 +50,10 @@ impl<'a> Door<'a> {
         Ok(Self { stage, lab, client, member, other, applicant, used })
     }
 
+    fn members(&self) -> &'a [Node] {
+        self.lab.nodes().split_at(2).0
+    }
+
     fn unchanged(&self) -> Result<Unchanged<'a>> {
         Unchanged::since_now(Some(self.member), self.lab.nodes().iter().collect())
     }
@@ -220,16 +224,26 @@ fn shift_clock(node: &Node, by: Option<&str>) -> Result<()> {
     node.sh("systemctl daemon-reload && systemctl restart relightd").map(drop)
 }
 
+fn right_clock(node: &Node) -> Result<()> {
+    node.sh(&format!("rm {FAKE_TIME_DROP_IN}"))?;
+    node.sh("systemctl daemon-reload && systemctl restart relightd").map(drop)
+}
+
 fn wrong_clocks(door: &Door<'_>, good: &str) -> Result<()> {
     let library = Path::new(FAKE_TIME);
     ensure!(library.exists(), "libfaketime is not installed (tests/lab/install.sh)");
     door.applicant.copy_in(library, FAKE_TIME_INSIDE)?;
+    door.other.copy_in(library, FAKE_TIME_INSIDE)?;
     for (by, word) in [("+3600", "s ahead of"), ("-3600", "s behind")] {
         shift_clock(door.applicant, Some(by))?;
         door.shut(&[good], REFUSED, &["clock is 3", word, "timedatectl"])?;
+        // Whoever is a member already goes on: nothing that matters rests on a clock.
+        shift_clock(door.other, Some(by))?;
+        agents::wait_healthy(door.members(), LIMIT)?;
     }
-    door.applicant.sh(&format!("rm {FAKE_TIME_DROP_IN}"))?;
-    door.applicant.sh("systemctl daemon-reload && systemctl restart relightd").map(drop)
+    right_clock(door.applicant)?;
+    right_clock(door.other)?;
+    agents::wait_healthy(door.members(), LIMIT)
 }
 
 /// A person's database, kept where MariaDB's own configuration says.
@@ -290,17 +304,22 @@ fn lost_answer(door: &Door<'_>, history: &str) -> Result<()> {
     let join = [token.as_str(), "--give-up", history];
     node.sh(&format!("mkdir {IN_THE_WAY}"))?;
     door.shut(&join, 1, &["failed to store this node's identity", "identity.record"])?;
-    let status = json(door.member, &["status"])?;
-    ensure!(status["nodes"].as_array().is_some_and(|nodes| nodes.len() == 3), "{status}");
+    let listed = wait_until("the node is on the roster", LIMIT, || match roster(door.member) {
+        Ok(ids) if ids.len() == 3 => Wait::Done(ids),
+        other => Wait::Not(format!("{other:?}")),
+    })?;
     node.sh(&format!("rmdir {IN_THE_WAY} && systemctl restart relightd"))?;
-    // Another machine that is given the same name is another node.
     door.let_in(&join)?;
-    let again = json(door.member, &["status"])?;
-    let ids = |status: &serde_json::Value| -> Vec<String> {
-        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
-        nodes.iter().map(|node| node["id"].to_string()).collect()
-    };
-    ensure!(ids(&status) == ids(&again), "another node came in: {status} {again}");
+    ensure!(roster(door.member)? == listed, "another node came in");
+    let tokens = json(door.member, &["token", "list"])?.to_string();
+    ensure!(tokens.contains("\"uses_left\":0"), "{tokens}");
     ensure!(node.sql("SHOW DATABASES")?.lines().all(|name| name != "shop"), "shop was given up");
     Ok(())
+}
+
+/// The identities of all nodes.
+fn roster(member: &Node) -> Result<Vec<String>> {
+    let status = json(member, &["status"])?;
+    let nodes = status["nodes"].as_array().context("the status lists nodes")?;
+    Ok(nodes.iter().map(|node| node["id"].to_string()).collect())
 }
