@@ -2,7 +2,7 @@
 //! says what, why and what to do, and changes nothing.
 
 use anyhow::{Context, Result, ensure};
-use relight_tests::lab::{Node, Output};
+use relight_tests::lab::{Node, Output, Wait, wait_until};
 use serde_json::Value;
 
 mod configs;
@@ -16,6 +16,8 @@ pub use configs::bad_config;
 pub use disks::{bad_disk, bad_ledger_record};
 pub use joins::{bad_join, bad_tokens};
 pub use messages::{bad_certificate, bad_datagrams};
+
+use crate::scene::LIMIT;
 
 /// How `agentctl` ends: usage, holding, refused, unreachable.
 const USAGE: i32 = 2;
@@ -48,6 +50,17 @@ fn three_lines(text: &str) -> Result<()> {
         ensure!(lines.any(|line| !line.trim().is_empty()), "no `{label}` in: {text}");
     }
     Ok(())
+}
+
+/// Waits until the last failure of that kind in the journal of a node's agent has its three lines,
+/// and these words in them.
+fn stopped_saying(node: &Node, failure: &str, says: &[&str]) -> Result<()> {
+    wait_until(&format!("the journal has `{failure}` with {says:?}"), LIMIT, || {
+        let said = journal(node).unwrap_or_default();
+        let last = said.rfind(failure).and_then(|at| said.get(at..)).unwrap_or_default();
+        let whole = three_lines(last).is_ok() && says.iter().all(|word| last.contains(word));
+        Wait::of(whole, || last.to_owned())
+    })
 }
 
 /// The answer of a reading verb as JSON; a cluster that is not healthy has one too.

@@ -7,7 +7,7 @@ use relight_tests::lab::relight as agents;
 use relight_tests::lab::{Node, Wait, wait_until};
 
 use super::unchanged::Unchanged;
-use super::{UNREACHABLE, USAGE, journal, json, refused, three_lines, told};
+use super::{UNREACHABLE, USAGE, json, refused, stopped_saying, told};
 use crate::runner::Stage;
 use crate::scene::{LIMIT, Scene, failed_writes};
 
@@ -23,6 +23,8 @@ pub fn bad_config(stage: &mut Stage) -> Result<()> {
     let good = b.read_file(FILE)?;
     let text = String::from_utf8(good.clone()).context("the shipped file is text")?;
     unknown_keys(b, &text)?;
+    b.write_file(FILE, "")?;
+    b.sh("relightd check-config")?;
     for (content, says) in wrong_files(&text) {
         b.write_file(FILE, content)?;
         refused(b, &CHECK, USAGE, says)?;
@@ -108,9 +110,7 @@ fn stops_only_the_agent(scene: &Scene<'_>, node: &Node, good: &str) -> Result<()
     let started =
         node.exec_within(&["systemctl", "restart", "relightd"], Duration::from_secs(60))?;
     ensure!(!started.success(), "the agent started with a wrong port");
-    let said = journal(node)?;
-    let end = said.rfind("error: the configuration is wrong").context("nothing in the journal")?;
-    three_lines(said.get(end..).unwrap_or_default())?;
+    stopped_saying(node, "error: the configuration is wrong", &["`listen.grpc` at line"])?;
     refused(node, &["agentctl", "status"], UNREACHABLE, &["systemctl status relightd"])?;
     scene.client()?.wait_for_rows(100, LIMIT)?;
     let now = node.sh("systemctl show --property MainPID --value mariadb")?;
