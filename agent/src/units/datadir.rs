@@ -1,7 +1,7 @@
 //! Named changes to the datadir (`relight-datadir@VERB.service`, as `mysql`).
 //!
 //! Each verb needs the daemon's request about exactly this verb and this datadir, refuses while a
-//! server may hold the datadir, and keeps a copy of what it removes or rewrites (R18). Only one verb
+//! server may hold the datadir, and keeps a copy of what it removes or rewrites (R18). One verb
 //! touches tables: what a person has given up by its name is moved out of the way, not removed.
 
 use std::fs;
