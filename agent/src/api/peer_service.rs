@@ -80,8 +80,11 @@ impl PeerService {
             }
             Question::Observe => {
                 let document = self.member.ledger.cached();
-                let look = carry_out::look(&self.member, &document).await;
-                Answer::Observed(Box::new(look.observation))
+                let mut observation = carry_out::look(&self.member, &document).await.observation;
+                // Others would only see that a vote is missing, and not why.
+                let mute = self.member.voter.trouble();
+                observation.warnings.extend(mute.map(|why| format!("it does not vote: {why}")));
+                Answer::Observed(Box::new(observation))
             }
             Question::Freeze { epoch, term } => {
                 let document = self.member.ledger.cached();

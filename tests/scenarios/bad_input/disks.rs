@@ -32,9 +32,13 @@ pub fn bad_disk(stage: &mut Stage) -> Result<()> {
         let said = warnings.unwrap_or_else(|error| format!("{error:#}"));
         Wait::of(said.contains("does not vote") && said.contains("no room"), || said.clone())
     })?;
-    for verb in ["status", "explain"] {
-        let said = b.exec(&["agentctl", verb])?.stdout;
-        ensure!(said.contains("no room"), "`agentctl {verb}` says nothing of it: {said}");
+    for (node, verb) in [(b, "status"), (b, "explain"), (a, "status"), (a, "explain")] {
+        let what = format!("`agentctl {verb}` on {} says that db-b does not vote", node.name());
+        wait_until(&what, LIMIT, || {
+            let said = node.exec(&["agentctl", verb]).map(|it| it.stdout).unwrap_or_default();
+            let whole = said.contains("does not vote") && said.contains("no room");
+            Wait::of(whole, || said.clone())
+        })?;
     }
 
     fill(c)?;

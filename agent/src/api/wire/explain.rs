@@ -176,6 +176,10 @@ fn remarks(seen: Seen<'_>, report: &NodeObservation) -> Vec<String> {
     let mut remarks: Vec<String> = remarks.into_iter().map(str::to_owned).collect();
     remarks.push(format!("plan: {}", because_words(plan.because)));
     remarks.extend(report.warnings.iter().cloned());
+    if report.node == seen.member.me {
+        let mute = seen.member.voter_trouble.as_ref();
+        remarks.extend(mute.map(|why| format!("it does not vote: {why}")));
+    }
     remarks
 }
 

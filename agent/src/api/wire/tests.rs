@@ -299,6 +299,9 @@ fn a_lost_record_is_the_reason_when_everybody_else_is_there() {
     assert_eq!(verdict.reason(), Reason::RecordLost);
     assert!(verdict.detail.starts_with("2 of 3 voters"), "{}", verdict.detail);
     assert_eq!(status.warnings, ["db-a does not vote: its record cannot be read"]);
+    let told = explanation(&lost).evidence.into_iter().find(|it| it.node == "db-a").unwrap();
+    let remark = "it does not vote: its record cannot be read".to_owned();
+    assert!(told.remarks.contains(&remark), "{:?}", told.remarks);
 }
 
 #[test]
