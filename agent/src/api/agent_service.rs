@@ -276,6 +276,11 @@ impl Agent for AgentService {
                 wire::status_of(&Failure::new(Kind::Usage, what, hint))
             })?
         };
+        if until_unix_ms <= now_unix_ms() {
+            let what = format!("`{until}` is over already");
+            let hint = "give a moment that is to come, or a duration like 30m";
+            return Err(wire::status_of(&Failure::new(Kind::Usage, what, hint)));
+        }
         let by = self.member().await?.name.to_string();
         let pause = Pause { reason, until_unix_ms, by };
         self.change(

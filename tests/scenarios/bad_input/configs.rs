@@ -1,4 +1,4 @@
-//! relight.toml as people leave it behind.
+//! relight.toml as people leave it behind, and words that fit no verb.
 
 use std::time::Duration;
 
@@ -7,21 +7,23 @@ use relight_tests::lab::relight as agents;
 use relight_tests::lab::{Node, Wait, wait_until};
 
 use super::unchanged::Unchanged;
-use super::{UNREACHABLE, USAGE, json, refused, stopped_saying, told};
+use super::{REFUSED, UNREACHABLE, USAGE, json, refused, stopped_saying, told};
 use crate::runner::Stage;
 use crate::scene::{LIMIT, Scene, failed_writes};
 
 const FILE: &str = "/etc/relight/relight.toml";
 const CHECK: [&str; 2] = ["relightd", "check-config"];
 
-/// Unknown keys warn; wrong values, and whatever is no such file, stop the agent with the place and
-/// the mend, and the server runs on.
+/// Words that fit no verb are refused. Unknown keys warn; wrong values, and whatever is no such
+/// file, stop the agent with the place and the mend, and the server runs on.
 pub fn bad_config(stage: &mut Stage) -> Result<()> {
     let scene = Scene::open(stage)?;
     let [a, b, _] = scene.lab.nodes() else { bail!("three nodes") };
     let unchanged = Unchanged::since_now(Some(a), scene.lab.nodes().iter().collect())?;
     let good = b.read_file(FILE)?;
     let text = String::from_utf8(good.clone()).context("the shipped file is text")?;
+    odd_words(b)?;
+    unchanged.check("words that fit no verb")?;
     unknown_keys(b, &text)?;
     b.write_file(FILE, "")?;
     b.sh("relightd check-config")?;
@@ -50,6 +52,42 @@ pub fn bad_config(stage: &mut Stage) -> Result<()> {
     b.sh(&format!("chown root:root {FILE} && chmod 644 {FILE}"))?;
     unchanged.check("a bad configuration")?;
     scene.close(0..=0)
+}
+
+/// Verbs of `agentctl` with words that do not fit.
+fn odd_words(node: &Node) -> Result<()> {
+    let long = "x".repeat(501);
+    let cases: [(&[&str], i32, &[&str]); 13] = [
+        (
+            &["config", "set", "recovery.nothing", "1"],
+            REFUSED,
+            &["recovery.nothing", "config show"],
+        ),
+        (&["config", "set", "recovery.merge_grace", "soon"], REFUSED, &["`soon`", "whole number"]),
+        (&["config", "set", "recovery.open_size", "-1"], USAGE, &[]),
+        (&["token", "create", "--ttl", "1s"], USAGE, &["time to live", "1m to 7d"]),
+        (&["token", "create", "--ttl", "30d"], USAGE, &["time to live", "1m to 7d"]),
+        (&["token", "revoke", "0123456789abcdef"], REFUSED, &["token list"]),
+        (&["pause", "--reason", &long], USAGE, &["too long", "500"]),
+        (&["pause", "--reason", "x", "--until", "2020-01-01T00:00:00Z"], USAGE, &["over already"]),
+        (&["pause", "--reason", "x", "--until", "later"], USAGE, &["--until later"]),
+        (&["remove", "db-z", "--confirm", "prod"], REFUSED, &["db-z", "agentctl status"]),
+        (&["remove", "db-a", "--confirm", "prod"], REFUSED, &["db-a answers", "leave"]),
+        (&["leave", "--confirm", "other"], USAGE, &["`other` is not the name", "--confirm prod"]),
+        (&["db", "stop", "db-z"], REFUSED, &["db-z", "agentctl status"]),
+    ];
+    for (words, code, says) in cases {
+        let all: Vec<&str> = ["agentctl"].iter().chain(words).copied().collect();
+        let verb = words.iter().take(3).copied().collect::<Vec<_>>().join(" ");
+        if says.is_empty() {
+            // The parser of the command line has its own words.
+            let answer = node.exec(&all)?;
+            ensure!(answer.code == code, "{verb}: code {}: {}", answer.code, answer.stderr);
+        } else {
+            refused(node, &all, code, says).with_context(|| verb)?;
+        }
+    }
+    Ok(())
 }
 
 fn unknown_keys(node: &Node, good: &str) -> Result<()> {
