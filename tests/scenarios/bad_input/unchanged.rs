@@ -14,7 +14,7 @@ use super::json as ask;
 const FACTS: &str = r"
     find /etc/mysql /etc/systemd/system /etc/relight /var/lib/relight -type f \
         ! -path '*/evidence/*' ! -path '*/requests/*' ! -name life.record \
-        ! -name acceptor.record ! -name document.record ! -name views.record \
+        ! -name acceptor.record ! -name document.record ! -name views.record ! -name '.*.tmp' \
         -exec sha256sum {} +
     datadir=$(my_print_defaults --mysqld | sed -n 's/^--datadir=//p' | tail -n 1)
     datadir=${datadir:-/var/lib/mysql}
