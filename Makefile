@@ -3,6 +3,9 @@
 #   make test      all checks and tests, and the stories of TEST_STORIES: what a change has to pass
 #   make test-all  the same with every story of the lab; its log is test-all.log in the target folder
 #   make demo      shows a power loss of three nodes and the recovery; KEEP=1 leaves them up
+#   make bench     measures Relight against the same nodes without it, and the agent at rest;
+#                  BENCH="power-loss clean-stop killed-server coordinator rest" picks parts,
+#                  BENCH="--rounds 3 --rest-seconds 60" how much of them
 #   make deb       writes relight_*_amd64.deb to debian/ of the target folder
 #   make mutants   breaks one rule of the core after the other, and demands a red test each time
 #   make stories STORIES="a b"   only these stories (tests/scenarios/main.rs lists them)
@@ -31,7 +34,7 @@ STORIES ?= $(TEST_STORIES)
 # What a long step does, and when it began. No comma: it would end the argument.
 say = @printf '\n== %s  %s\n' "$$(date +%T)" $(1)
 
-.PHONY: help tools lint deb unit doc check mutants stories test test-all demo clean-lab
+.PHONY: help tools lint deb unit doc check mutants stories test test-all demo bench clean-lab
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -87,6 +90,13 @@ test-all:
 
 clean-lab:
 	tests/clean-lab.sh
+
+# Its report is bench.txt in the target folder. Needs root (namespaces).
+bench:
+	tests/lab/install.sh
+	$(MAKE) --no-print-directory deb
+	cargo build -q --workspace --bin relight-lab
+	$(TARGET)/debug/relight-lab bench $(BENCH)
 
 # Three nodes on this machine lose their power, and the cluster comes back. Needs root (namespaces).
 # `make demo KEEP=1` leaves the nodes up afterwards and tells how to look around.

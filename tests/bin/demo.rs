@@ -3,12 +3,14 @@
 //! It tells what it does and shows what `agentctl` says; it judges nothing but rows. The proof that
 //! this always works is the stories' business.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use relight_tests::lab::relight::{self, CLUSTER, Status};
-use relight_tests::lab::{Client, Lab, LabOptions, Node, Observer, WriteLog, is_ending};
+use relight_tests::lab::{Client, Lab, LabOptions, Node, Observer, WriteLog};
+
+use crate::screen::{MARGIN, Screen, wait_for_the_end};
 
 /// Rows before the power is cut: some seconds of writing.
 const ROWS: usize = 500;
@@ -16,8 +18,6 @@ const ROWS: usize = 500;
 const LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks at the recovery.
 const FRAME: Duration = Duration::from_millis(250);
-/// What nodes say is set in by this much.
-const MARGIN: &str = "    ";
 
 /// Runs the demo. With `keep` the nodes stay.
 ///
@@ -37,7 +37,7 @@ pub fn run(keep: bool) -> Result<()> {
     }
     if keep {
         lab.keep()?;
-        screen.look_around(&lab);
+        look_around(screen, &lab);
     } else {
         screen.step("clear the nodes away", || lab.destroy())?;
     }
@@ -121,13 +121,6 @@ fn ask(nodes: &[Node], screen: Screen, verb: &str) -> Option<String> {
     })
 }
 
-/// After Ctrl-C what fails is the clearing away, which another thread does; it ends the program.
-fn wait_for_the_end() {
-    while is_ending() {
-        std::thread::park();
-    }
-}
-
 fn gap(log: &WriteLog, cut: Instant) -> Option<Duration> {
     log.longest_gap_after(cut).map(|(_, gap)| gap)
 }
@@ -158,83 +151,24 @@ fn judge(lab: &Lab, log: &WriteLog, facts: &Facts, screen: Screen) -> Result<()>
     Ok(())
 }
 
-/// What a person sees. Colours only on a terminal that wants them; the words say all.
-#[derive(Debug, Clone, Copy)]
-struct Screen {
-    colours: bool,
-    terminal: bool,
-    /// Columns for what nodes say; `None` where it is no terminal.
-    width: Option<usize>,
-}
-
-impl Screen {
-    fn new() -> Self {
-        let terminal = std::io::stdout().is_terminal();
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let size = terminal_size::terminal_size().filter(|_| terminal);
-        let width = size.map(|(width, _)| usize::from(width.0).saturating_sub(MARGIN.len()));
-        Self { colours: terminal && !refused, terminal, width }
+fn look_around(screen: Screen, lab: &Lab) {
+    let program = std::env::current_exe().unwrap_or_default();
+    let program = program.display();
+    let number = lab.number();
+    screen.title("The nodes stay. Look around, and break things:");
+    for (command, what) in [
+        ("exec db-a -- agentctl status --watch", "the cluster, as it changes"),
+        ("exec db-a -- agentctl explain", "the evidence behind the verdict"),
+        ("exec db-b -- bash", "a shell on a node"),
+        ("cut db-a db-b db-c", "cut the power of some or all"),
+        ("boot db-a db-b db-c", "and switch them on again"),
+        ("unplug db-c", "pull a network cable (`heal` puts it back)"),
+        ("down", "end it all"),
+    ] {
+        println!("  {}", screen.paint("2", &format!("# {what}")));
+        println!("  {program} --lab {number} {command}");
     }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    fn title(self, text: &str) {
-        println!("\n{}\n", self.paint("1", text));
-    }
-
-    fn loud(self, text: &str) {
-        println!("\n  {}", self.paint("1;33", text));
-    }
-
-    fn fact(self, what: &str, value: &str) {
-        println!("  {what:<38} {}", self.paint("1", &format!("{value:>8}")));
-    }
-
-    /// One line: what is done, and when it is done, how long it took.
-    fn step<T>(self, what: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        print!("  {what:<62}");
-        // A terminal that is gone must not end the demo before it has cleaned up.
-        let _ = std::io::stdout().flush();
-        let began = Instant::now();
-        let done = act();
-        if done.is_err() {
-            wait_for_the_end();
-        }
-        let time = format!("{:>6.1} s", began.elapsed().as_secs_f64());
-        match &done {
-            Ok(_) => println!("{time}"),
-            Err(_) => println!("{}", self.paint("1;31", "FAILED")),
-        }
-        done
-    }
-
-    /// What a node printed, set in.
-    fn quote(self, text: &str) {
-        println!();
-        text.lines().for_each(|line| println!("{MARGIN}{line}"));
-    }
-
-    fn look_around(self, lab: &Lab) {
-        let program = std::env::current_exe().unwrap_or_default();
-        let program = program.display();
-        let number = lab.number();
-        self.title("The nodes stay. Look around, and break things:");
-        for (command, what) in [
-            ("exec db-a -- agentctl status --watch", "the cluster, as it changes"),
-            ("exec db-a -- agentctl explain", "the evidence behind the verdict"),
-            ("exec db-b -- bash", "a shell on a node"),
-            ("cut db-a db-b db-c", "cut the power of some or all"),
-            ("boot db-a db-b db-c", "and switch them on again"),
-            ("unplug db-c", "pull a network cable (`heal` puts it back)"),
-            ("down", "end it all"),
-        ] {
-            println!("  {}", self.paint("2", &format!("# {what}")));
-            println!("  {program} --lab {number} {command}");
-        }
-        println!();
-    }
+    println!();
 }
 
 /// The status table: redrawn in place on a terminal, elsewhere printed when the verdict changes.

@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use relight_tests::lab::{Image, Lab, LabOptions, Release, plain};
 
+mod bench;
 mod demo;
+mod screen;
 
 #[derive(Parser)]
 #[command(
@@ -34,6 +36,8 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure Relight against the same nodes without it, and the agent at rest
+    Bench(bench::Options),
     /// Make a lab and boot its nodes
     Up {
         /// Number of nodes, 1 to 7
@@ -115,6 +119,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let lab = || Lab::find(arguments.lab);
     match arguments.verb {
         Verb::Demo { keep } => demo::run(keep)?,
+        Verb::Bench(options) => bench::run(&options)?,
         Verb::Up { nodes, release, deb, galera, keep } => {
             let mut lab = Lab::start(&LabOptions { nodes, release })?;
             if let Some(deb) = deb {

@@ -351,16 +351,16 @@ impl Drop for Lab {
     }
 }
 
-/// Does the same with several nodes at the same time; gives the first failure.
-fn at_once(nodes: &[&Node], what: fn(&Node) -> Result<()>) -> Result<()> {
+/// Does the same to several nodes at the same moment; gives the first failure.
+///
+/// # Errors
+/// Those of `act`, and if it panics.
+pub fn at_once(nodes: &[&Node], act: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
     thread::scope(|scope| {
-        let threads: Vec<_> = nodes.iter().map(|node| scope.spawn(|| what(node))).collect();
-        let ended = threads.into_iter().map(|t| t.join());
-        ended
-            .map(|end| end.unwrap_or_else(|_| Err(anyhow!("a thread of the lab panicked"))))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect()
+        let threads: Vec<_> = nodes.iter().map(|node| scope.spawn(|| act(node))).collect();
+        let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+        ends.into_iter()
+            .try_for_each(|end| end.unwrap_or_else(|_| Err(anyhow!("a thread panicked"))))
     })
 }
 

@@ -179,6 +179,11 @@ impl Status {
         self.0.pointer("/cluster/epoch").and_then(Value::as_u64)
     }
 
+    /// Who coordinates, as far as the asked node knows.
+    pub fn coordinator(&self) -> Option<&str> {
+        self.text("/cluster/coordinator")
+    }
+
     /// The history of the data on a node.
     pub fn history(&self, node: &str) -> Option<&str> {
         self.node(node)?.pointer("/galera/position/history")?.as_str()

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use relight_tests::lab::relight::{self, Status};
-use relight_tests::lab::{Node, Outcome, Row, Wait, wait_until};
+use relight_tests::lab::{Node, Outcome, Row, Wait, at_once, wait_until};
 
 use crate::runner::Stage;
-use crate::scene::{LIMIT, Scene, failed_writes, on_each, wait_held};
+use crate::scene::{LIMIT, Scene, failed_writes, wait_held};
 
 /// Story 3: the server of one node is killed.
 pub fn killed_server(stage: &mut Stage) -> Result<()> {
@@ -29,7 +29,7 @@ pub fn killed_servers_all(stage: &mut Stage) -> Result<()> {
 fn killed(stage: &mut Stage, names: &[&str], epochs: u64) -> Result<()> {
     let scene = Scene::open(stage)?;
     let nodes: Vec<&Node> = names.iter().map(|name| scene.lab.node(name)).collect::<Result<_>>()?;
-    on_each(&nodes, |node| node.kill_unit("mariadb"))?;
+    at_once(&nodes, |node| node.kill_unit("mariadb"))?;
     // Not before: what a server did in its last moment is no recovery.
     let killed = Instant::now();
     scene.recovered(killed, &format!("kill -9 of mariadbd on {}", names.join(" ")))?;
@@ -59,7 +59,7 @@ pub fn agent_restarts(stage: &mut Stage) -> Result<()> {
         scene.client()?.wait_for_rows(100, LIMIT)?;
         relight::wait_healthy(scene.lab.nodes(), LIMIT)?;
         // All at once is worse than one after another: no agent is left who knows.
-        on_each(&nodes, act)?;
+        at_once(&nodes, act)?;
         scene.client()?.wait_for_rows(100, LIMIT)?;
         relight::wait_healthy(scene.lab.nodes(), LIMIT)?;
         let took = began.elapsed();

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight::Status;
-use relight_tests::lab::{Node, Wait, wait_until};
+use relight_tests::lab::{self, Node, Wait, wait_until};
 use serde_json::Value;
 
 use crate::runner::Stage;
-use crate::scene::{LIMIT, Scene, on_each, seconds, wait_held};
+use crate::scene::{LIMIT, Scene, seconds, wait_held};
 
 /// From the boot of the second node until both hold and name the third.
 const HOLD_LIMIT: Duration = Duration::from_secs(10);
@@ -264,7 +264,7 @@ fn shut_down_in_turn(scene: &Scene<'_>, order: &[&str]) -> Result<()> {
 /// Story 2, all at the same moment.
 pub fn clean_shutdown_together(stage: &mut Stage) -> Result<()> {
     let scene = Scene::open(stage)?;
-    on_each(&scene.lab.nodes().iter().collect::<Vec<_>>(), Node::shutdown)?;
+    lab::at_once(&scene.lab.nodes().iter().collect::<Vec<_>>(), Node::shutdown)?;
     let on = scene.lab.boot_all()?;
     scene.recovered(on, "power on after a shutdown of all at once")?;
     scene.close(1..=1)

@@ -7,12 +7,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight::{self, Status};
-use relight_tests::lab::{Client, Lab, Node, Observer, Outcome, Seen, Wait, WriteLog, wait_until};
+use relight_tests::lab::{Client, Lab, Observer, Outcome, Seen, Wait, WriteLog, wait_until};
 
 use crate::runner::Stage;
 
@@ -197,16 +196,6 @@ pub fn wait_held(nodes: &[&Node], missing: &[&str], limit: Duration) -> Result<(
             });
             words.collect::<Vec<_>>().join("; ")
         })
-    })
-}
-
-/// Does the same to several nodes at the same moment; gives the first failure.
-pub fn on_each(nodes: &[&Node], act: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
-    thread::scope(|scope| {
-        let threads: Vec<_> = nodes.iter().map(|node| scope.spawn(|| act(node))).collect();
-        let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
-        ends.into_iter()
-            .try_for_each(|end| end.unwrap_or_else(|_| Err(anyhow!("a thread panicked"))))
     })
 }
 

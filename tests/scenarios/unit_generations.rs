@@ -4,10 +4,10 @@
 
 use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight;
-use relight_tests::lab::{Client, Lab, Node};
+use relight_tests::lab::{Client, Lab, Node, at_once};
 
 use crate::runner::Stage;
-use crate::scene::{LIMIT, Scene, on_each};
+use crate::scene::{LIMIT, Scene};
 
 const UNIT: &str = "/usr/lib/systemd/system/mariadb.service";
 const BOOTSTRAP: &str = "/usr/bin/galera_new_cluster";
@@ -75,7 +75,7 @@ pub fn files(stage: &mut Stage) -> Result<()> {
 
 fn with(stage: &Stage, generation: &Generation) -> Result<()> {
     let lab = stage.lab(3)?;
-    on_each(&lab.nodes().iter().collect::<Vec<_>>(), |node| install(node, generation))?;
+    at_once(&lab.nodes().iter().collect::<Vec<_>>(), |node| install(node, generation))?;
     relight::found(lab)?;
     let scene = Scene::on(stage, lab, lab.nodes(), Client::start(lab.nodes())?)?;
     is_in_force(lab)?;
