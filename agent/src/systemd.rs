@@ -7,33 +7,31 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use zbus::export::ordered_stream::OrderedStreamExt;
-use zbus::zvariant::OwnedObjectPath;
+use zbus::zvariant::{OwnedObjectPath, OwnedValue};
 use zbus::{Connection, Proxy};
 
 const MANAGER: (&str, &str, &str) =
     ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
-const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+/// A row of `ListUnitsByNames`: name, description, load, active and sub state, whom it follows, its
+/// path, and its job.
+type Listed =
+    (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 /// How long systemd itself may take to answer a question.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
-/// What systemd says of a unit.
+/// What systemd says of a unit. Asked once a second and more, so only what is needed is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitState {
-    /// `LoadState`: `loaded`, `not-found`, `masked`.
-    pub load: String,
     /// `ActiveState`.
     pub active: String,
     /// `SubState`.
     pub sub: String,
-    /// `Result` of the last run.
-    pub result: String,
-    /// `MainPID`; 0 when there is none.
-    pub main_pid: u32,
-    /// `ControlGroup`; empty when no process is in it.
-    pub control_group: String,
-    /// `InvocationID` of the present or last run, in hexadecimal.
-    pub invocation: String,
+    /// `MainPID`, 0 when there is none; asked only of a unit that is starting or stopping.
+    pub main_pid: Option<u32>,
+    /// `ControlGroup`, empty when no process is in it; asked only of a unit that is off.
+    pub control_group: Option<String>,
 }
 
 /// What is to be done with a unit.
@@ -119,30 +117,46 @@ impl Systemd {
         timeout(ANSWER_MAX, self.read_state(unit)).await.map_err(slow)?.map_err(bus)
     }
 
+    /// One question for a unit that runs, two for any other: this is most of what the agent does at
+    /// rest.
     async fn read_state(&self, unit: &str) -> zbus::Result<UnitState> {
-        let manager = self.manager().await?;
-        let path: OwnedObjectPath = manager.call("LoadUnit", &(unit,)).await?;
-        let proxy = async |interface: &'static str| {
-            zbus::proxy::Builder::<Proxy<'static>>::new(&self.connection)
-                .destination(MANAGER.0)?
-                .path(path.clone())?
-                .interface(interface)?
-                .cache_properties(zbus::proxy::CacheProperties::No)
-                .build()
-                .await
+        let (destination, path, interface) = MANAGER;
+        let names = (vec![unit],);
+        let listed = self
+            .connection
+            .call_method(Some(destination), path, Some(interface), "ListUnitsByNames", &names)
+            .await?;
+        let listed: Vec<Listed> = listed.body().deserialize()?;
+        let Some((_, _, _, active, sub, _, path, ..)) = listed.into_iter().next() else {
+            return Err(zbus::Error::InterfaceNotFound);
         };
-        let generic = proxy(UNIT).await?;
-        let service = proxy(SERVICE).await?;
-        let id: Vec<u8> = generic.get_property("InvocationID").await?;
-        Ok(UnitState {
-            load: generic.get_property("LoadState").await?,
-            active: generic.get_property("ActiveState").await?,
-            sub: generic.get_property("SubState").await?,
-            result: service.get_property("Result").await.unwrap_or_default(),
-            main_pid: service.get_property("MainPID").await.unwrap_or(0),
-            control_group: populated(service.get_property("ControlGroup").await?),
-            invocation: id.iter().map(|byte| format!("{byte:02x}")).collect(),
-        })
+        let mut state = UnitState { active, sub, main_pid: None, control_group: None };
+        match state.active.as_str() {
+            "activating" | "deactivating" => {
+                state.main_pid = Some(self.property(&path, "MainPID").await?);
+            }
+            "inactive" | "failed" => {
+                let group: String = self.property(&path, "ControlGroup").await?;
+                state.control_group = Some(populated(group));
+            }
+            _ => {}
+        }
+        Ok(state)
+    }
+
+    /// A property of a service.
+    async fn property<T>(&self, unit: &OwnedObjectPath, name: &str) -> zbus::Result<T>
+    where
+        T: TryFrom<OwnedValue>,
+        T::Error: Into<zbus::Error>,
+    {
+        let asked = (SERVICE, name);
+        let answer = self
+            .connection
+            .call_method(Some(MANAGER.0), unit, Some(PROPERTIES), "Get", &asked)
+            .await?;
+        let value: OwnedValue = answer.body().deserialize()?;
+        T::try_from(value).map_err(Into::into)
     }
 
     /// Starts or stops a unit and waits until systemd is done with it.

@@ -16,7 +16,7 @@ use relight_proto::v1::peer_server::Peer;
 use relight_proto::v1::{JoinAnswer, JoinCall, PortAnswer, ProbeAnswer, ProbeCall, Sealed};
 use rustls_pki_types::UnixTime;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
 use super::messages::{Answer, Question, ServerVerb};
@@ -79,6 +79,9 @@ impl PeerService {
                 spoken.ok().flatten().map_or(Answer::Silent, |it| Answer::Ledger(Box::new(it)))
             }
             Question::Observe => {
+                if let Some(seen) = self.member.glances.of_rest(from, Instant::now()) {
+                    return Answer::Observed(Box::new(seen));
+                }
                 let document = self.member.ledger.cached();
                 let mut observation = carry_out::look(&self.member, &document).await.observation;
                 // Others would only see that a vote is missing, and not why.

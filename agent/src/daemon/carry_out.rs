@@ -143,29 +143,45 @@ pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
     Ok(())
 }
 
-/// Keeps what has to be remembered up to date: evidence of a server that is off, the view of one
-/// that runs, names, and the configuration for a changed roster.
-pub async fn keep_records(
+/// Takes evidence of a server that is off, unless what there is still describes the data.
+pub async fn keep_evidence(
     member: &Arc<Member>,
     thread: &mut Thread,
     picture: &Arc<MemberPicture>,
     look: &Look,
 ) {
-    let own = &look.observation;
-    let witness = own_role(member, &picture.document) == Role::Witness;
-    if witness {
+    if own_role(member, &picture.document) == Role::Witness
+        || !look.observation.server.is_off()
+        || member.watch.evidence_is_current()
+        || thread.patience.waits()
+    {
         return;
     }
-    if own.server.is_off()
-        && !member.watch.evidence_is_current()
-        && !thread.patience.waits()
-        && let Ok(_hands) = member.acting.try_lock()
+    let Ok(_hands) = member.acting.try_lock() else { return };
+    // What the unit took at boot may have come while this round was under way.
+    let run = member.views.views().run;
+    if !member.watch.accept_boot_evidence(run.as_deref())
         && let Err(error) = take_evidence(member).await
     {
         thread.patience.failed();
         warn!(why = chain(&error), "the evidence of this node could not be taken");
+        return;
     }
-    note_view(member, thread, picture, own).await;
+    // Whoever waits for this node need not wait for its next round.
+    member.wake.notify_one();
+}
+
+/// Keeps what has to be remembered of a server that runs: its view, and names.
+pub async fn keep_views(
+    member: &Arc<Member>,
+    thread: &mut Thread,
+    picture: &Arc<MemberPicture>,
+    look: &Look,
+) {
+    if own_role(member, &picture.document) == Role::Witness {
+        return;
+    }
+    note_view(member, thread, picture, &look.observation).await;
     let identities: std::collections::BTreeMap<_, _> = picture
         .survey
         .observations
@@ -176,17 +192,31 @@ pub async fn keep_records(
     if identities.len() <= IDENTITIES_MAX && !identities.is_empty() {
         store_views(member, move |views| views.identities.extend(identities)).await;
     }
-    configure_for_roster(member, thread, picture, own).await;
 }
 
 /// Makes each new primary view durable: its number stands only in Galera's own file, which the
-/// evidence unit copies.
+/// evidence unit copies. That takes a tenth of a second, so rounds go on meanwhile.
 async fn note_view(
     member: &Arc<Member>,
     thread: &mut Thread,
     picture: &Arc<MemberPicture>,
     own: &NodeObservation,
 ) {
+    match &mut thread.noting {
+        Some(noting) if !noting.is_finished() => return,
+        Some(noting) => {
+            match noting.await {
+                Ok(Ok(noted)) => thread.noted = noted.or(thread.noted.take()),
+                Ok(Err(error)) => {
+                    thread.patience.failed();
+                    warn!(why = chain(&error), "the present view could not be read");
+                }
+                Err(error) => warn!(why = chain(&error), "noting the view was given up"),
+            }
+            thread.noting = None;
+        }
+        None => {}
+    }
     // A member that waits for a state transfer has not the data of the view (facts/galera.md 1.2).
     let Some(galera) = own.galera.as_ref().filter(|_| own.is_synced()) else { return };
     let Some(conf_id) = galera.conf_id else { return };
@@ -194,25 +224,31 @@ async fn note_view(
     if thread.noted.as_ref() == Some(&now) || thread.patience.waits() {
         return;
     }
-    let Ok(_hands) = member.acting.try_lock() else { return };
-    if let Err(error) = member.hands.take_evidence().await {
-        thread.patience.failed();
-        warn!(why = chain(&error), "the present view could not be read");
-        return;
-    }
-    let Gvwstate::View(saved) = Evidence::read(&member.watch.evidence_dir).view_file() else {
-        return;
-    };
-    // The file follows the view a moment later; until it names all members it is the old one.
+    let Ok(hands) = member.acting.clone().try_lock_owned() else { return };
     let size = usize::try_from(galera.size.unwrap_or(0)).unwrap_or(0);
-    if saved.members.len() != size {
-        return;
-    }
     let epoch = picture.document.epoch().map_or(Epoch(0), |record| record.epoch);
     let entered = own.entered.unwrap_or(epoch);
-    if store_saved_view(member, &saved, entered).await {
-        thread.noted = Some(now);
-    }
+    let member = member.clone();
+    thread.noting = Some(tokio::spawn(async move {
+        let stored = store_present_view(&member, size, entered).await;
+        drop(hands);
+        member.wake.notify_one();
+        stored.map(|stored| stored.then_some(now))
+    }));
+}
+
+/// Reads the view file of the running server and stores it, if it names `size` members: it follows
+/// the view a moment later, and until then it is the old one.
+async fn store_present_view(
+    member: &Arc<Member>,
+    size: usize,
+    entered: Epoch,
+) -> Result<bool, ActError> {
+    member.hands.take_evidence().await?;
+    let Gvwstate::View(saved) = Evidence::read(&member.watch.evidence_dir).view_file() else {
+        return Ok(false);
+    };
+    Ok(saved.members.len() == size && store_saved_view(member, &saved, entered).await)
 }
 
 async fn store_saved_view(member: &Arc<Member>, saved: &SavedView, entered: Epoch) -> bool {
@@ -236,13 +272,13 @@ async fn store_views(
 }
 
 /// The cluster address follows the roster, also while the server runs.
-async fn configure_for_roster(
+pub async fn configure_for_roster(
     member: &Arc<Member>,
     thread: &mut Thread,
     picture: &Arc<MemberPicture>,
-    own: &NodeObservation,
+    look: &Look,
 ) {
-    let document = &picture.document;
+    let (document, own) = (&picture.document, &look.observation);
     let ours = document.roster.members.get(&member.me).is_some_and(|it| it.config_is_ours);
     let settled = picture.quorum && document.in_charge && document.decision.is_none();
     if !ours || !settled || !picture.gate_closed || !own.is_synced() {
@@ -287,15 +323,14 @@ pub fn follow(
     if plan.actions.is_empty() || thread.patience.waits() {
         return;
     }
-    let Ok(hands) = member.acting.try_lock() else { return };
-    drop(hands);
+    let Ok(hands) = member.acting.clone().try_lock_owned() else { return };
     // A join that is planned again has failed before: wait longer each time, whatever happens.
     if matches!(plan.because, Because::Joins) {
         thread.patience.failed();
     }
     let (member, picture, look) = (member.clone(), picture.clone(), look.clone());
     tokio::spawn(async move {
-        let Ok(_hands) = member.acting.try_lock() else { return };
+        let _hands = hands;
         if let Some((level, text)) = worth_telling(&plan) {
             member.tell(level, EventKind::Server, text);
         }

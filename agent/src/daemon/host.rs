@@ -135,7 +135,11 @@ impl Host {
             picture: self.picture.clone(),
         };
         let member = Member::assemble(parts, identity).await?;
-        self.accept_boot_evidence(&member);
+        // With the gate in place no server can have run before this daemon.
+        let first = self.first_of_boot && member.gate_closed();
+        if let (true, Some(boot)) = (first, self.life.boot) {
+            member.watch.boot_is_untouched(boot, member.views.views().run);
+        }
         let mut tasks = vec![self.serve_gate(&member)?, self.serve_peers(&member).await?];
         tasks.push(tokio::spawn(round::run(member.clone())));
         tasks.push(tokio::spawn(keep_document(member.clone())));
@@ -162,17 +166,6 @@ impl Host {
             let last = self.picture.borrow().clone();
             let none = Picture { member: None, warnings: Vec::new(), ..(*last).clone() };
             self.picture.send_replace(Arc::new(none));
-        }
-    }
-
-    fn accept_boot_evidence(&self, member: &Member) {
-        let record = crate::observe::evidence::Evidence::read(&member.watch.evidence_dir).record;
-        let of_today = record.is_some_and(|record| {
-            Some(record.boot) == self.life.boot
-                && record.datadir_use == relight_core::evidence::record::DatadirUse::Free
-        });
-        if self.first_of_boot && of_today {
-            member.watch.evidence_taken(member.views.views().run);
         }
     }
 

@@ -26,6 +26,7 @@ use crate::identity::credentials::{
     Credentials, CredentialsError, CredentialsPem, LiveCredentials,
 };
 use crate::ledger::{Ledger, Voter};
+use crate::observe::glance::Glances;
 use crate::observe::node::{Memory, NodeWatch};
 use crate::observe::server::ServerProbe;
 use crate::store::{Loaded, RecordFile, Store, StoreError};
@@ -136,7 +137,7 @@ pub struct Member {
     /// The hands.
     pub hands: Hands,
     /// One act at a time: a plan, a freeze, or a person's order.
-    pub acting: tokio::sync::Mutex<()>,
+    pub acting: Arc<tokio::sync::Mutex<()>>,
     /// Asks of nodes to freeze are under way.
     pub gathering: tokio::sync::Mutex<()>,
     /// Wakes the round.
@@ -145,6 +146,8 @@ pub struct Member {
     pub events: Arc<EventLog>,
     /// What is known, for whoever asks.
     pub picture: watch::Sender<Arc<Picture>>,
+    /// What peers are told at rest.
+    pub glances: Glances,
     /// Counts rounds; the watchdog is fed only while it grows.
     pub rounds: AtomicU64,
     /// Counts failed acts; the round waits longer after each.
@@ -225,11 +228,12 @@ impl Member {
             gossip,
             watch,
             hands,
-            acting: tokio::sync::Mutex::new(()),
+            acting: Arc::new(tokio::sync::Mutex::new(())),
             gathering: tokio::sync::Mutex::new(()),
             wake: Arc::new(Notify::new()),
             events,
             picture,
+            glances: Glances::default(),
             rounds: AtomicU64::new(0),
             stumbles: AtomicU64::new(0),
             gate_drop_in: GATE_DROP_IN.into(),

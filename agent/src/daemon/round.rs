@@ -1,7 +1,8 @@
 //! The round: look, ask, judge, publish, act. The only place where observing and acting meet.
 //!
-//! Each round reads everything anew, so nothing is done from memory. What takes long (a freeze, a
-//! plan with a start in it) runs as a task with the one pair of hands; rounds go on meanwhile.
+//! Each round reads everything anew, so nothing is done from memory; only at rest a peer may answer
+//! with the look of its own last round. What takes long (a freeze, a plan with a start in it) runs
+//! as a task with the one pair of hands; rounds go on meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use relight_core::ids::{Epoch, NodeId};
 use relight_core::ledger::document::Document;
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Because, NodePlan, node_plan};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
@@ -22,6 +23,7 @@ use super::failure::chain;
 use super::member::Member;
 use super::picture::{MemberPicture, Picture};
 use super::{carry_out, coordinate};
+use crate::act::ActError;
 use crate::observe::node::{Context, Look};
 
 /// How often a healthy cluster is looked at.
@@ -33,6 +35,9 @@ const TURN: Duration = Duration::from_secs(2);
 /// How long the office must have been vacant before the first in line claims it.
 const VACANCY: Duration = Duration::from_millis(500);
 
+/// The number of a primary view, and the group that it is of.
+pub type NotedView = (u64, Option<String>);
+
 /// What lasts from one round to the next. Nothing here permits anything.
 #[derive(Debug, Default)]
 pub struct Thread {
@@ -42,7 +47,9 @@ pub struct Thread {
     /// Since when the office has been vacant.
     vacant: Option<Instant>,
     /// The view that was last made durable.
-    pub noted: Option<(u64, Option<String>)>,
+    pub noted: Option<NotedView>,
+    /// A view is being made durable; gives it, or nothing if it has to be tried again.
+    pub noting: Option<JoinHandle<Result<Option<NotedView>, ActError>>>,
     /// What the Galera configuration was last written for.
     pub configured: Option<u64>,
     /// Failed acts of this node that were taken note of.
@@ -84,6 +91,8 @@ pub async fn run(member: Arc<Member>) {
     loop {
         let picture = one(&member, &mut thread).await;
         let calm = picture.judgement.verdict == Verdict::Healthy && picture.quorum;
+        let own = picture.survey.observations.get(&member.me).filter(|_| calm);
+        member.glances.keep(own.cloned(), Instant::now());
         member.count_round();
         let pause = if calm { CALM } else { BUSY };
         tokio::select! {
@@ -140,12 +149,15 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
         gate_closed,
     });
     publish(member, &picture, &look);
-    carry_out::keep_records(member, thread, &picture, &look).await;
+    carry_out::keep_evidence(member, thread, &picture, &look).await;
     if picture.quorum {
         coordinate::ask_for_vote(member, &picture).await;
         steer(member, thread, &picture).await;
         carry_out::follow(member, thread, &picture, plan, &look);
     }
+    // Clients wait for what is above, and nobody for what is below.
+    carry_out::keep_views(member, thread, &picture, &look).await;
+    carry_out::configure_for_roster(member, thread, &picture, &look).await;
     picture
 }
 

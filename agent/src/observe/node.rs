@@ -10,11 +10,12 @@ use relight_core::evidence::frontier::{Exit, Frontier, ViewFile, ViewMember};
 use relight_core::evidence::observation::{
     Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
+use relight_core::evidence::record::DatadirUse;
 use relight_core::evidence::stored::SyncedView;
 use relight_core::files::wsrep_status::{
     ComponentStatus, LocalState, WsrepStatus, parse_wsrep_status,
 };
-use relight_core::ids::{GcommId, Incarnation, NodeId, Uuid};
+use relight_core::ids::{BootId, GcommId, Incarnation, NodeId, Uuid};
 use relight_core::ledger::roster::Roster;
 use relight_core::lineage::permit::Standing;
 use relight_core::position::{Position, Quality, StoredPosition};
@@ -75,6 +76,16 @@ pub struct Memory {
     pub evidence_is_current: bool,
     /// The last start that the gate had let through when the evidence was taken.
     evidence_run: Option<String>,
+    /// No start has passed the gate in this boot yet.
+    untouched: Option<Untouched>,
+}
+
+/// This boot has had no server yet: what its evidence unit finds is of today, whenever it ends.
+#[derive(Debug)]
+struct Untouched {
+    boot: BootId,
+    /// The last start that the gate let through, in an earlier boot.
+    run: Option<String>,
 }
 
 /// One look, with what only this node needs.
@@ -88,6 +99,22 @@ pub struct Look {
     pub facts: Option<Box<ServerFacts>>,
     /// What systemd said, when it did.
     pub unit: Option<UnitState>,
+}
+
+impl Memory {
+    fn accept_boot_evidence(&mut self, evidence: &Evidence, run: Option<&str>) -> bool {
+        let Some(untouched) = &self.untouched else { return false };
+        let accepted = untouched.run.as_deref() == run
+            && evidence.record.as_ref().is_some_and(|record| {
+                record.boot == untouched.boot && record.datadir_use == DatadirUse::Free
+            });
+        if accepted {
+            self.evidence_is_current = true;
+            self.evidence_run = run.map(str::to_owned);
+            self.untouched = None;
+        }
+        accepted
+    }
 }
 
 impl NodeWatch {
@@ -105,7 +132,22 @@ impl NodeWatch {
 
     /// The configuration under which evidence was taken has changed.
     pub fn evidence_is_outdated(&self) {
-        self.memory().evidence_is_current = false;
+        let mut memory = self.memory();
+        memory.evidence_is_current = false;
+        memory.untouched = None;
+    }
+
+    /// This is the first life of the daemon in this boot, so no start has passed the gate in it.
+    /// `run` is the last one that did before.
+    pub fn boot_is_untouched(&self, boot: BootId, run: Option<String>) {
+        self.memory().untouched = Some(Untouched { boot, run });
+    }
+
+    /// Whether the evidence that the unit takes at boot is there, of a server that is off; it is
+    /// current then. `run` is the last start that the gate let through.
+    pub fn accept_boot_evidence(&self, run: Option<&str>) -> bool {
+        let evidence = Evidence::read(&self.evidence_dir);
+        self.memory().accept_boot_evidence(&evidence, run)
     }
 
     /// Whether the newest evidence still describes the data.
@@ -129,6 +171,9 @@ impl NodeWatch {
         let in_primary = status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
         let run = context.views.run.as_deref();
         let lingering = self.note(server, in_primary, run, context.merge_grace);
+        if server.is_off() {
+            self.memory().accept_boot_evidence(&evidence, run);
+        }
         let mut identities = context.views.identities.clone();
         learn_names(&mut identities, self.me, &evidence, facts.as_deref(), context.roster);
         let galera = facts
@@ -209,6 +254,9 @@ impl NodeWatch {
         if runs || memory.evidence_run.as_deref() != run {
             memory.evidence_is_current = false;
         }
+        if runs {
+            memory.untouched = None;
+        }
         let alone = matches!(server, ServerState::Running | ServerState::Starting) && !in_primary;
         memory.alone_since = match (alone, memory.alone_since) {
             (false, _) => None,
@@ -273,7 +321,7 @@ fn view_of(synced: &SyncedView) -> relight_core::evidence::frontier::View {
 fn is_refused_start(unit: &UnitState) -> bool {
     let step =
         matches!(unit.sub.as_str(), "condition" | "stop-sigterm" | "final-sigterm" | "stop-post");
-    step && unit.main_pid == 0
+    step && unit.main_pid == Some(0)
 }
 
 /// What is seen of a server beside its unit.
@@ -323,7 +371,9 @@ fn server_state(
             (ServerState::Running, true)
         }
         // A stop that gave up on the server leaves it in the group and the unit failed.
-        "inactive" | "failed" if !unit.control_group.is_empty() => (ServerState::Unknown, false),
+        "inactive" | "failed" if unit.control_group.as_deref() != Some("") => {
+            (ServerState::Unknown, false)
+        }
         "failed" => (ServerState::Failed, false),
         "inactive" => (ServerState::Stopped, false),
         _ => (ServerState::Unknown, false),

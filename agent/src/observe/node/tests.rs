@@ -6,17 +6,19 @@
     reason = "a test fails by panicking"
 )]
 
+use relight_core::evidence::record::{
+    DatadirIdentity, EvidenceRecord, FileCopy, RecoveryRun, TransferLeftovers,
+};
+
 use super::*;
+use crate::units::server_options::EffectiveOptions;
 
 fn unit(active: &str) -> UnitState {
     UnitState {
-        load: "loaded".into(),
         active: active.into(),
         sub: String::new(),
-        result: "success".into(),
-        main_pid: 0,
-        control_group: String::new(),
-        invocation: String::new(),
+        main_pid: Some(0),
+        control_group: Some(String::new()),
     }
 }
 
@@ -79,7 +81,7 @@ fn the_table_of_unit_and_socket() {
 #[test]
 fn a_unit_that_left_processes_behind_is_not_off() {
     let left = |active| UnitState {
-        control_group: "/system.slice/mariadb.service".into(),
+        control_group: Some("/system.slice/mariadb.service".into()),
         ..unit(active)
     };
     for active in ["inactive", "failed"] {
@@ -99,6 +101,62 @@ fn a_server_that_only_listens_for_members_is_not_off() {
         assert_eq!(found, (ServerState::Running, true), "R2: {active}");
         assert_eq!(warnings, ["a server runs outside of its unit"]);
     }
+}
+
+#[test]
+fn a_unit_whose_processes_were_not_asked_for_is_not_off() {
+    let unasked = UnitState { control_group: None, ..unit("inactive") };
+    let (state, _) = server_state(Ok(&unasked), &ServerAnswer::Absent, &mut Vec::new());
+    assert_eq!(state, ServerState::Unknown, "R1");
+}
+
+/// Evidence that the unit has taken in a boot.
+fn evidence_of(boot: BootId, datadir_use: DatadirUse) -> Evidence {
+    let record = EvidenceRecord {
+        number: 1,
+        boot,
+        datadir: DatadirIdentity {
+            path: "/var/lib/mysql".into(),
+            directory: None,
+            tablespace: None,
+            tablespace_bytes: None,
+            epoch_mark: FileCopy::Absent,
+        },
+        datadir_use,
+        grastate: FileCopy::Absent,
+        gvwstate: FileCopy::Absent,
+        leftovers: TransferLeftovers::default(),
+        options: EffectiveOptions::default().for_evidence(),
+        recovery: RecoveryRun::NoDatabase,
+    };
+    Evidence { record: Some(record), ..Evidence::default() }
+}
+
+#[test]
+fn evidence_of_a_boot_counts_until_a_start_is_let_through() {
+    let boot = |last: char| -> BootId {
+        format!("00000000-0000-0000-0000-00000000000{last}").parse().unwrap()
+    };
+    let (today, before) = (boot('2'), boot('1'));
+    let waiting = || Memory {
+        untouched: Some(Untouched { boot: today, run: Some("a".into()) }),
+        ..Memory::default()
+    };
+    let free = || DatadirUse::Free;
+    let held = || DatadirUse::Held { file: "ibdata1".into(), pid: None };
+
+    let mut memory = waiting();
+    assert!(!memory.accept_boot_evidence(&Evidence::default(), Some("a")), "not there yet");
+    assert!(!memory.accept_boot_evidence(&evidence_of(before, free()), Some("a")));
+    assert!(!memory.accept_boot_evidence(&evidence_of(today, held()), Some("a")));
+    assert!(!memory.accept_boot_evidence(&evidence_of(today, free()), Some("b")), "a start since");
+    assert!(!memory.evidence_is_current);
+    assert!(memory.accept_boot_evidence(&evidence_of(today, free()), Some("a")));
+    assert!(memory.evidence_is_current);
+    assert_eq!(memory.evidence_run.as_deref(), Some("a"));
+    // Once: from then on evidence is outdated as any other is, and taken anew.
+    memory.evidence_is_current = false;
+    assert!(!memory.accept_boot_evidence(&evidence_of(today, free()), Some("a")));
 }
 
 #[test]
