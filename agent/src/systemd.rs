@@ -159,6 +159,23 @@ impl Systemd {
         T::try_from(value).map_err(Into::into)
     }
 
+    /// Calls `changed` whenever systemd says that something about a unit has changed, until the bus
+    /// goes away. A hint: what has changed, and whether a word of it was lost, is not told.
+    ///
+    /// # Errors
+    /// systemd cannot be listened to.
+    pub async fn follow(&self, unit: &str, changed: impl Fn()) -> Result<(), SystemdError> {
+        let bus = |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
+        let manager = self.manager().await.map_err(bus)?;
+        let path: OwnedObjectPath = manager.call("LoadUnit", &(unit,)).await.map_err(bus)?;
+        let proxy = Proxy::new(&self.connection, MANAGER.0, path, PROPERTIES).await.map_err(bus)?;
+        let mut signals = proxy.receive_signal("PropertiesChanged").await.map_err(bus)?;
+        while signals.next().await.is_some() {
+            changed();
+        }
+        Ok(())
+    }
+
     /// Starts or stops a unit and waits until systemd is done with it.
     ///
     /// # Errors

@@ -142,6 +142,7 @@ impl Host {
         }
         let mut tasks = vec![self.serve_gate(&member)?, self.serve_peers(&member).await?];
         tasks.push(tokio::spawn(round::run(member.clone())));
+        tasks.push(tokio::spawn(follow_server(member.clone())));
         tasks.push(tokio::spawn(keep_document(member.clone())));
         tasks.push(tokio::spawn(renewal::run(member.clone())));
         let (ended, fatal) = (member.gossip.terminated(), self.fatal.clone());
@@ -205,6 +206,14 @@ impl Host {
             };
             let _ = fatal.send(format!("the service for other agents ended: {why}")).await;
         }))
+    }
+}
+
+/// A server that starts, is ready or dies is looked at at once, and not in the next round.
+async fn follow_server(member: Arc<Member>) {
+    let followed = member.watch.systemd.follow(&member.watch.unit, || member.wake.notify_one());
+    if let Err(error) = followed.await {
+        warn!(why = chain(&error), "the server's unit is only looked at from time to time");
     }
 }
 

@@ -3,8 +3,9 @@
 //! Both are founded by Relight, so that they have the same configuration, the same data and the
 //! same encryption. Then Relight is taken away from one of them: that is the floor. After a power
 //! loss its servers start at boot, all at the same moment, and find each other again by themselves:
-//! no hand is faster. Everything else is typed by somebody who knows what to do, each command in the
-//! moment that it can be: the right node is bootstrapped, and when it serves the others are started.
+//! no hand is faster. Everything else is typed by somebody who knows what to do, each command in
+//! the moment that it can be: the right node is bootstrapped, and the others are started when it
+//! serves.
 
 use std::fmt;
 use std::path::Path;

@@ -157,8 +157,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The return of all nodes after an outage, each cluster in its turn. A return that does not end
-    /// is told and not hidden: it may be Galera's fault, and it happens to both.
+    /// The return of all nodes after an outage, each cluster in its turn. A return that does not
+    /// end is told and not hidden: it may be Galera's fault, and it happens to both.
     fn returns(
         &self,
         down: Down,

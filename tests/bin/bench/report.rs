@@ -197,7 +197,8 @@ impl Page {
         self.judged(&row, ratio <= RATIO_GOAL);
     }
 
-    /// Which step costs what: when the last node had reached it, and how long after the step before.
+    /// Which step costs what: when the last node had reached it, and how long after the step
+    /// before.
     fn steps(&mut self, name: &str, measured: &Measured<Return>) {
         if measured.with.is_empty() {
             return;
