@@ -15,7 +15,7 @@ use relight_core::ledger::document::Document;
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Because, NodePlan, node_plan};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::events::{EventWatch, Level};
@@ -32,6 +32,9 @@ const CALM: Duration = Duration::from_millis(1000);
 const BUSY: Duration = Duration::from_millis(200);
 /// How long a vacant office is left to those before this node in line, for each of them.
 const TURN: Duration = Duration::from_secs(2);
+/// How long a round waits for a node that gossip does not hear: it is asked anew each time, and
+/// what the others have to do must not wait for it.
+const DOUBTED_MAX: Duration = Duration::from_millis(500);
 /// How long the office must have been vacant before the first in line claims it.
 const VACANCY: Duration = Duration::from_millis(500);
 
@@ -164,16 +167,20 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
 async fn ask_peers(
     member: &Arc<Member>,
 ) -> Vec<relight_core::evidence::observation::NodeObservation> {
+    let alive: BTreeSet<NodeId> =
+        member.gossip.peers().into_iter().filter(|peer| peer.alive).map(|peer| peer.node).collect();
     let mut asked = JoinSet::new();
     for node in member.peers.others() {
         let peers = member.peers.clone();
-        asked.spawn(async move { (node, peers.observe(node).await) });
+        let patience = if alive.contains(&node) { Duration::MAX } else { DOUBTED_MAX };
+        asked.spawn(async move { (node, timeout(patience, peers.observe(node)).await) });
     }
     let mut heard = Vec::new();
     while let Some(answer) = asked.join_next().await {
         match answer {
-            Ok((_, Ok(observation))) => heard.push(observation),
-            Ok((node, Err(error))) => debug!(%node, why = chain(&error), "no observation"),
+            Ok((_, Ok(Ok(observation)))) => heard.push(observation),
+            Ok((node, Ok(Err(error)))) => debug!(%node, why = chain(&error), "no observation"),
+            Ok((node, Err(_))) => debug!(%node, "no observation of a node that seems gone"),
             Err(error) => debug!(why = chain(&error), "asking a peer was given up"),
         }
     }
