@@ -233,9 +233,9 @@ fn target_folder() -> PathBuf {
     own.ancestors().nth(2).map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
-/// The middle one; of two in the middle the earlier.
+/// The middle one; of two in the middle the later.
 fn median(mut times: Vec<Duration>) -> Option<Duration> {
     times.sort();
-    let middle = times.len().saturating_sub(1) / 2;
+    let middle = times.len() / 2;
     times.get(middle).copied()
 }
