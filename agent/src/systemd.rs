@@ -144,6 +144,22 @@ impl Systemd {
         Ok(state)
     }
 
+    /// The control group of a unit, empty when no process is in it, and its main process, 0 when
+    /// there is none.
+    ///
+    /// # Errors
+    /// systemd does not answer.
+    pub async fn processes(&self, unit: &str) -> Result<(String, u32), SystemdError> {
+        let bus = |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
+        let slow = |_| SystemdError::Slow { unit: unit.to_owned(), within: ANSWER_MAX };
+        let asked = async {
+            let path: OwnedObjectPath = self.manager().await?.call("LoadUnit", &(unit,)).await?;
+            let group = self.property(&path, "ControlGroup").await?;
+            Ok((group, self.property(&path, "MainPID").await?))
+        };
+        timeout(ANSWER_MAX, asked).await.map_err(slow)?.map_err(bus)
+    }
+
     /// A property of a service.
     async fn property<T>(&self, unit: &OwnedObjectPath, name: &str) -> zbus::Result<T>
     where

@@ -217,8 +217,8 @@ impl NodeWatch {
 
     /// Whether scripts of the server's package are known to work on the server that has started.
     pub async fn start_scripts_at_work(&self) -> bool {
-        let Ok(unit) = self.systemd.state(&self.unit).await else { return false };
-        at_work(Path::new(CONTROL_GROUPS), &unit.control_group, unit.main_pid) == Some(true)
+        let Ok((group, pid)) = self.systemd.processes(&self.unit).await else { return false };
+        at_work(Path::new(CONTROL_GROUPS), &group, pid) == Some(true)
     }
 
     /// What systemd and the server say, once a start that the gate refuses is over.

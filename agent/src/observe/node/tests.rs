@@ -106,7 +106,7 @@ fn a_server_that_only_listens_for_members_is_not_off() {
 #[test]
 fn a_unit_whose_processes_were_not_asked_for_is_not_off() {
     let unasked = UnitState { control_group: None, ..unit("inactive") };
-    let (state, _) = server_state(Ok(&unasked), &ServerAnswer::Absent, &mut Vec::new());
+    let (state, _) = state(Ok(&unasked), &ServerAnswer::Absent, &mut Vec::new());
     assert_eq!(state, ServerState::Unknown, "R1");
 }
 
