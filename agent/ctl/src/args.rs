@@ -189,6 +189,10 @@ pub enum Role {
 /// `leave`.
 #[derive(Debug, Args)]
 pub struct LeaveArgs {
+    /// Give up the rows that only this node may hold while no other member serves, named by
+    /// their history
+    #[arg(long, value_name = "HISTORY")]
+    pub give_up: Option<String>,
     /// Name of the cluster, typed to say that this is meant
     #[arg(long, value_name = "CLUSTER")]
     pub confirm: Option<String>,

@@ -111,6 +111,12 @@ impl Hands {
         self.unit("take evidence", "relight-evidence.service", EVIDENCE_MAX).await
     }
 
+    /// Whether evidence is being taken at this moment, by whoever asked for it.
+    pub async fn evidence_is_under_way(&self) -> bool {
+        let state = self.systemd.state("relight-evidence.service").await;
+        state.is_ok_and(|unit| unit.active == "activating")
+    }
+
     /// Puts the gate in place and writes the configuration.
     ///
     /// # Errors

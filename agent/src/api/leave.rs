@@ -1,10 +1,13 @@
 //! `leave` and `remove`: a node goes out of the cluster.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use relight_core::evidence::survey::Survey;
 use relight_core::ids::NodeId;
 use relight_core::ledger::change_roster::RosterRefused;
 use relight_core::ledger::document::Document;
+use relight_core::position::StoredPosition;
 use relight_proto::v1::{LeaveRequest, RemoveRequest};
 
 use super::progress::Report;
@@ -44,13 +47,24 @@ pub async fn leave(
     report
         .planned("configuration", "everything that Relight wrote is removed; the data stays")
         .await;
+    let own_rows = {
+        let picture = member.picture.borrow();
+        let survey = picture.member.as_ref().map(|known| known.survey.clone());
+        rows_of_its_own(&document, &survey.unwrap_or_default(), member.me)
+    };
+    if let Some(history) = &own_rows {
+        let text = format!("rows of history {history} that only this node holds are given up");
+        report.planned("rows", text).await;
+    }
     if request.dry_run {
         report.finish("nothing was changed").await;
         return Ok(());
     }
     confirmed(&document, &request.confirm)?;
+    given_up(own_rows.as_deref(), &request.give_up)?;
     // The hands are kept to the end: no round may start the server again.
-    let hands = member.acting.lock().await;
+    let mut hands = member.acting.lock().await;
+    *hands += 1;
     if document.in_charge {
         let stop = member.hands.stop().await;
         stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
@@ -82,6 +96,35 @@ pub async fn leave(
         .finish("this node is a member of no cluster; start mariadb yourself if you want it")
         .await;
     Ok(())
+}
+
+/// The history of the rows that nobody but this node may hold, or `unknown`: while no other member
+/// serves, what clients were told is kept could be here only, and would be lost without a word
+/// (R12). Nothing when they are with others, or when there are none.
+fn rows_of_its_own(document: &Document, survey: &Survey, me: NodeId) -> Option<String> {
+    let data: BTreeSet<NodeId> = document.roster.data_nodes().collect();
+    let others = || survey.observations.values().filter(|it| it.node != me);
+    let served = others().any(|report| data.contains(&report.node) && report.is_synced());
+    if !document.in_charge || !data.contains(&me) || data.len() == 1 || served {
+        return None;
+    }
+    match survey.observations.get(&me).map(|report| report.position) {
+        Some(StoredPosition::Nothing) => None,
+        Some(StoredPosition::At { position, .. }) => Some(position.history.to_string()),
+        Some(StoredPosition::Unknown) | None => Some("unknown".to_owned()),
+    }
+}
+
+/// Rows that nobody else may hold are given up only by the name of their history.
+fn given_up(own_rows: Option<&str>, named: &str) -> Result<(), Failure> {
+    let Some(history) = own_rows.filter(|history| *history != named) else { return Ok(()) };
+    Err(Failure::refused(
+        "no other member serves now, and this node may hold rows that nobody else has",
+        format!(
+            "bring the cluster up first; or copy the data directory, and give its rows up with \
+             --give-up {history}"
+        ),
+    ))
 }
 
 /// Takes another node out, which is off for good.
@@ -164,5 +207,39 @@ async fn take_off(member: &Arc<Member>, node: NodeId) -> Result<(), Failure> {
             let failed = Failure::new(Kind::Holding, "the roster was not changed", "try it again");
             return Err(error.map_or(failed.clone(), |error| failed.because(&error)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::api::wire::sample::{document, node, synced as report};
+
+    #[test]
+    fn rows_that_nobody_else_holds_have_to_be_named() {
+        let document = document();
+        let asked = |survey: &Survey| rows_of_its_own(&document, survey, node(1));
+        let off = |number| {
+            let mut report = report(number);
+            report.galera = None;
+            report
+        };
+        let history = off(1).position.usable().map(|position| position.history.to_string());
+        assert!(history.is_some());
+        assert_eq!(asked(&Survey::of([off(1), off(2)])), history);
+        assert_eq!(asked(&Survey::of([report(1), off(2)])), history, "it serves alone");
+        assert_eq!(asked(&Survey::of([off(1), report(2)])), None, "another one serves");
+        let unknown = |position| {
+            let own = relight_core::evidence::observation::NodeObservation { position, ..off(1) };
+            asked(&Survey::of([own]))
+        };
+        assert_eq!(unknown(StoredPosition::Nothing), None);
+        assert_eq!(unknown(StoredPosition::Unknown).as_deref(), Some("unknown"));
+        assert_eq!(asked(&Survey::default()).as_deref(), Some("unknown"));
+        assert!(given_up(None, "").is_ok());
+        assert!(given_up(Some("9f3c"), "9f3c").is_ok());
+        let refused = given_up(Some("9f3c"), "").unwrap_err();
+        assert!(refused.hint.contains("--give-up 9f3c"), "{refused:?}");
     }
 }

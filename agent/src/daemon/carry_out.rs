@@ -24,7 +24,6 @@ use super::member::Member;
 use super::picture::MemberPicture;
 use super::round::{Thread, worth_telling};
 use crate::act::ActError;
-use crate::gate::keeper::KeeperError;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::{Context, Look};
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
@@ -51,7 +50,7 @@ pub enum FreezeError {
     Ledger(#[source] crate::ledger::LedgerError),
     /// The promise could not be stored.
     #[error("failed to store the freeze")]
-    Keeper(#[from] KeeperError),
+    Keeper(#[from] crate::gate::keeper::KeeperError),
     /// The server could not be stopped, or evidence not be taken.
     #[error("failed to prove the server off")]
     Act(#[from] ActError),
@@ -74,7 +73,9 @@ pub async fn freeze(
     if document.term != term || document.last_epoch >= epoch {
         return Err(FreezeError::Stale);
     }
-    let _hands = timeout(HANDS_MAX, member.acting.lock()).await.map_err(|_| FreezeError::Busy)?;
+    let hands = timeout(HANDS_MAX, member.acting.lock()).await;
+    let mut hands = hands.map_err(|_| FreezeError::Busy)?;
+    *hands += 1;
     let before = look(member, &document).await.observation;
     if before.in_primary() {
         return Err(FreezeError::InPrimary);
@@ -160,9 +161,16 @@ pub async fn keep_evidence(
     let Ok(_hands) = member.acting.try_lock() else { return };
     // What the unit took at boot may have come while this round was under way.
     let run = member.views.views().run;
-    if !member.watch.accept_boot_evidence(run.as_deref())
-        && let Err(error) = take_evidence(member).await
-    {
+    if member.watch.accept_boot_evidence(run.as_deref()) {
+        member.wake.notify_one();
+        return;
+    }
+    // While the unit is at work a start of it is not needed, and one that comes just too late
+    // would run it a second time.
+    if member.hands.evidence_is_under_way().await {
+        return;
+    }
+    if let Err(error) = take_evidence(member).await {
         thread.patience.failed();
         warn!(why = chain(&error), "the evidence of this node could not be taken");
         return;
@@ -323,7 +331,13 @@ pub fn follow(
     if plan.actions.is_empty() || thread.patience.waits() {
         return;
     }
-    let Ok(hands) = member.acting.clone().try_lock_owned() else { return };
+    let Ok(mut hands) = member.acting.clone().try_lock_owned() else { return };
+    if thread.acts != Some(*hands) {
+        debug!("the server was started or stopped since it was looked at; the plan is dropped");
+        member.wake.notify_one();
+        return;
+    }
+    *hands += 1;
     // A join that is planned again has failed before: wait longer each time, whatever happens.
     if matches!(plan.because, Because::Joins) {
         thread.patience.failed();
@@ -363,14 +377,7 @@ async fn carry_out(
         }
     }
     for action in &plan.actions {
-        match act(member, &picture.document, action, look).await {
-            // The start that was planned has happened since this node was looked at.
-            Err(ActError::Keeper(KeeperError::Refused(refusal))) => {
-                debug!(%refusal, "the node has moved on; the rest of the plan is dropped");
-                return Ok(());
-            }
-            done => done?,
-        }
+        act(member, &picture.document, action, look).await?;
     }
     Ok(())
 }

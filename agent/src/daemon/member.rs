@@ -136,8 +136,9 @@ pub struct Member {
     pub watch: NodeWatch,
     /// The hands.
     pub hands: Hands,
-    /// One act at a time: a plan, a freeze, or a person's order.
-    pub acting: Arc<tokio::sync::Mutex<()>>,
+    /// One act at a time: a plan, a freeze, or a person's order. Counts those that change whether
+    /// the server runs: a plan from a look before the last of them is out of date.
+    pub acting: Arc<tokio::sync::Mutex<u64>>,
     /// Asks of nodes to freeze are under way.
     pub gathering: tokio::sync::Mutex<()>,
     /// Wakes the round.
@@ -228,7 +229,7 @@ impl Member {
             gossip,
             watch,
             hands,
-            acting: Arc::new(tokio::sync::Mutex::new(())),
+            acting: Arc::new(tokio::sync::Mutex::new(0)),
             gathering: tokio::sync::Mutex::new(()),
             wake: Arc::new(Notify::new()),
             events,

@@ -55,6 +55,8 @@ pub struct Thread {
     pub noting: Option<JoinHandle<Result<Option<NotedView>, ActError>>>,
     /// What the Galera configuration was last written for.
     pub configured: Option<u64>,
+    /// Acts that this node had begun before it was looked at; nothing while one was under way.
+    pub acts: Option<u64>,
     /// Failed acts of this node that were taken note of.
     pub stumbles: u64,
     /// Failed tries, and until when nothing new is tried.
@@ -107,6 +109,7 @@ pub async fn run(member: Arc<Member>) {
 
 async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let cached = member.ledger.cached();
+    thread.acts = member.acting.try_lock().ok().map(|acts| *acts);
     let context = Context {
         standing: member.keeper.standing(),
         views: member.views.views(),
@@ -268,6 +271,7 @@ pub fn worth_telling(plan: &NodePlan) -> Option<(Level, String)> {
         Because::Leads => "this node leads the formation: it bootstraps",
         Because::Reforms => "this node takes part in the common start",
         Because::Joins => "this node joins the primary component",
+        Because::LeftBehind => "the server came no nearer to the primary component: it joins anew",
         Because::OffLineage => "this node's data is not on the lineage: it is kept and not started",
         Because::EvidenceChanged => "this node's evidence is not what was decided upon",
         Because::PositionUnknown => "this node's position has to be found out first",

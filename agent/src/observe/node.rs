@@ -15,7 +15,7 @@ use relight_core::evidence::stored::SyncedView;
 use relight_core::files::wsrep_status::{
     ComponentStatus, LocalState, WsrepStatus, parse_wsrep_status,
 };
-use relight_core::ids::{BootId, GcommId, Incarnation, NodeId, Uuid};
+use relight_core::ids::{BootId, GcommId, Incarnation, NodeId, Seqno, Uuid};
 use relight_core::ledger::roster::Roster;
 use relight_core::lineage::permit::Standing;
 use relight_core::position::{Position, Quality, StoredPosition};
@@ -33,6 +33,9 @@ use crate::units::start_scripts::{CONTROL_GROUPS, at_work};
 const REFUSAL_MAX: Duration = Duration::from_millis(600);
 /// How often it is looked at meanwhile.
 const REFUSAL_LOOK: Duration = Duration::from_millis(20);
+
+/// How long a joiner may receive without a step forward.
+const RECEIVING: Duration = Duration::from_secs(60);
 
 /// What the other parts of the daemon know of this node at the moment of looking.
 #[derive(Debug)]
@@ -72,6 +75,8 @@ pub struct Memory {
     sequence: u64,
     /// Since when a server has been up without a primary component.
     alone_since: Option<Instant>,
+    /// Where it was at the last look.
+    alone_at: Option<Seqno>,
     /// Evidence was taken after the server was last seen running, so its position is today's.
     pub evidence_is_current: bool,
     /// The last start that the gate had let through when the evidence was taken.
@@ -170,7 +175,11 @@ impl NodeWatch {
         let status = facts.as_ref().map(|facts| parse_wsrep_status(&facts.status));
         let in_primary = status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
         let run = context.views.run.as_deref();
-        let lingering = self.note(server, in_primary, run, context.merge_grace);
+        let at = status.as_ref().and_then(|status| status.last_committed);
+        // What a joiner receives before it applies the first of it is not seen from here.
+        let joins = status.as_ref().is_some_and(|it| it.local_state == LocalState::Joining);
+        let grace = if joins { context.merge_grace.max(RECEIVING) } else { context.merge_grace };
+        let lingering = self.note((server, in_primary, at), run, grace);
         if server.is_off() {
             self.memory().accept_boot_evidence(&evidence, run);
         }
@@ -238,14 +247,14 @@ impl NodeWatch {
         }
     }
 
-    /// Notes whether a server is up without a primary component, and for how long it has been.
+    /// Notes whether a server is up without a primary component, and for how long it has been so
+    /// without a step forward: one that catches up is at work.
     ///
     /// Evidence is outdated by a server that answers, and by a start that the gate let through. A
     /// start that the gate refused shows as starting too, and has touched nothing.
     fn note(
         &self,
-        server: ServerState,
-        in_primary: bool,
+        (server, in_primary, at): (ServerState, bool, Option<Seqno>),
         run: Option<&str>,
         grace: Duration,
     ) -> bool {
@@ -258,9 +267,11 @@ impl NodeWatch {
             memory.untouched = None;
         }
         let alone = matches!(server, ServerState::Running | ServerState::Starting) && !in_primary;
+        let moved = std::mem::replace(&mut memory.alone_at, at) != at;
         memory.alone_since = match (alone, memory.alone_since) {
             (false, _) => None,
-            (true, since) => Some(since.unwrap_or_else(Instant::now)),
+            (true, Some(since)) if !moved => Some(since),
+            (true, _) => Some(Instant::now()),
         };
         memory.alone_since.is_some_and(|since| since.elapsed() >= grace)
     }

@@ -70,6 +70,8 @@ pub enum Because {
     Reforms,
     /// A primary component waits for this node.
     Joins,
+    /// This server runs beside the primary component, and has not come nearer to it for long.
+    LeftBehind,
     /// The data of this node is not known to be on the lineage; it is kept (R18).
     OffLineage,
     /// The evidence of this node is not what was decided upon.
@@ -224,14 +226,14 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
     if own.is_synced() && is_ours(document, own) {
         return synced(document, own);
     }
+    let somebody_serves =
+        survey.data_nodes(document).any(|other| may_be_joined(document, other, own));
     if !own.server.is_off() {
-        return NodePlan::nothing(Because::NotMyTurn);
+        return beside(own, somebody_serves);
     }
     if own.stopped_by_request {
         return NodePlan::nothing(Because::StoppedByRequest);
     }
-    let somebody_serves =
-        survey.data_nodes(document).any(|other| may_be_joined(document, other, own));
     if !somebody_serves || own.frozen > document.last_epoch {
         return NodePlan::nothing(Because::NotMyTurn);
     }
@@ -251,6 +253,16 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
     });
     let actions = vec![Action::Configure { formation }, first, grant, Action::Start];
     NodePlan { actions, because: Because::Joins }
+}
+
+/// A server that runs and does not serve. Galera brings it in by itself, as a rule; one whose
+/// transfer came to nothing waits for ever, and joins anew after a stop.
+fn beside(own: &NodeObservation, somebody_serves: bool) -> NodePlan {
+    let parted = own.galera.as_ref().is_some_and(|it| it.component == Component::NonPrimary);
+    if own.server == ServerState::Running && parted && own.lingering && somebody_serves {
+        return NodePlan { actions: vec![Action::Stop], because: Because::LeftBehind };
+    }
+    NodePlan::nothing(Because::NotMyTurn)
 }
 
 /// Whether a server is in our component, and that has noticed that this node is gone.

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use relight_core::evidence::frontier::ViewMember;
-use relight_core::evidence::observation::{NodeObservation, Served, ServerState};
+use relight_core::evidence::observation::{
+    Component, NodeObservation, Served, ServerState, WsrepState,
+};
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::Epoch;
 use relight_core::ledger::document::{Document, Step};
@@ -199,6 +201,31 @@ fn nobody_joins_a_component_that_has_not_noticed_it_is_gone() {
     };
     assert_eq!(plan_beside(&[1, 2, 3]).because, Because::NotMyTurn);
     assert_eq!(plan_beside(&[1, 3]).because, Because::Joins);
+}
+
+/// A server whose transfer came to nothing would wait for ever beside the component.
+#[test]
+fn a_server_that_comes_no_nearer_to_its_component_joins_anew() {
+    let document = document(3);
+    let last = view(2, 3, members(&[1, 2, 3]));
+    let runs = |number, galera| NodeObservation {
+        server: ServerState::Running,
+        galera: Some(galera),
+        ..off(number, last.clone())
+    };
+    let mut beside = serving(&document);
+    beside.component = Component::NonPrimary;
+    beside.state = WsrepState::Joining;
+    let plan = |lingering, others: &[NodeObservation]| {
+        let own = NodeObservation { lingering, ..runs(2, beside.clone()) };
+        let survey = Survey::of(others.iter().cloned().chain([own]));
+        node_plan(&document, &survey, node(2), true)
+    };
+    let donor = [runs(1, serving(&document))];
+    assert_eq!(plan(true, &donor).because, Because::LeftBehind);
+    assert_eq!(plan(true, &donor).actions, [Action::Stop]);
+    assert_eq!(plan(false, &donor).actions, []);
+    assert_eq!(plan(true, &[]).actions, [], "the coordinator has to freeze first");
 }
 
 /// R10: data that is not what was judged is not started.

@@ -105,20 +105,28 @@ fn token(given: &str) -> Result<String, Failure> {
 /// No consent, the agent's refusal, or that it cannot be reached.
 pub async fn leave(session: &Session, args: LeaveArgs) -> Result<Exit, Failure> {
     if args.dry_run {
-        return leave_once(session, None).await;
+        return leave_once(session, None, None).await;
     }
     if args.confirm.is_some() {
-        return leave_once(session, args.confirm).await;
+        return leave_once(session, args.confirm, args.give_up).await;
     }
     somebody_to_ask(session, "leave")?;
-    leave_once(session, None).await?;
-    leave_once(session, Some(ask_for_cluster()?)).await
+    leave_once(session, None, None).await?;
+    leave_once(session, Some(ask_for_cluster()?), args.give_up).await
 }
 
 /// Without a name it is a dry run.
-async fn leave_once(session: &Session, confirm: Option<String>) -> Result<Exit, Failure> {
+async fn leave_once(
+    session: &Session,
+    confirm: Option<String>,
+    give_up: Option<String>,
+) -> Result<Exit, Failure> {
     let dry_run = confirm.is_none();
-    let request = pb::LeaveRequest { dry_run, confirm: confirm.unwrap_or_default() };
+    let request = pb::LeaveRequest {
+        dry_run,
+        confirm: confirm.unwrap_or_default(),
+        give_up: give_up.unwrap_or_default(),
+    };
     let mut agent = session.agent().await?;
     let doing = "leave the cluster";
     let stream = answer(doing, CHANGE_LIMIT, agent.leave(request)).await?;

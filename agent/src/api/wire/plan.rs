@@ -103,6 +103,7 @@ pub(super) const fn because_words(because: Because) -> &'static str {
         Because::Leads => "this node leads the decided formation",
         Because::Reforms => "this node takes part in the decided common start",
         Because::Joins => "a primary component waits for this node",
+        Because::LeftBehind => "this server runs beside the primary component, and comes no nearer",
         Because::OffLineage => "the data of this node is not known to be on the lineage",
         Because::EvidenceChanged => "the evidence of this node is not what was decided upon",
         Because::PositionUnknown => "the position of this node has to be found out first",

@@ -280,6 +280,7 @@ fn absence(seen: Seen<'_>, node: NodeId) -> (Absence, String) {
         | Because::Leads
         | Because::Reforms
         | Because::Joins
+        | Because::LeftBehind
         | Because::EvidenceChanged
         | Because::Opened
         | Because::PermitSpent => {
