@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight::{self, Status};
-use relight_tests::lab::{Client, Lab, Observer, Outcome, Seen, Wait, WriteLog, wait_until};
+use relight_tests::lab::{Client, Lab, Node, Observer, Outcome, Seen, Wait, WriteLog, wait_until};
 
 use crate::runner::Stage;
 
