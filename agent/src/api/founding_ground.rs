@@ -39,12 +39,19 @@ pub struct Site {
     pub ground: Ground,
     /// The data directory of the server's own configuration, links followed.
     pub datadir: PathBuf,
+    /// The history of a cluster that the data has been in, as `grastate.dat` names it. A server
+    /// that runs without Galera leaves the file as it is.
+    pub history: Option<HistoryId>,
 }
 
 /// Reads the site from the evidence.
 #[must_use]
 pub fn site(record: &EvidenceRecord) -> Site {
-    Site { ground: ground(record), datadir: PathBuf::from(&record.datadir.path) }
+    let history = match record.grastate.known().map(parse_grastate) {
+        Some(Grastate::Saved(saved)) => saved.history,
+        Some(Grastate::Absent | Grastate::Empty | Grastate::Unreadable) | None => None,
+    };
+    Site { ground: ground(record), datadir: PathBuf::from(&record.datadir.path), history }
 }
 
 /// Reads the ground from the evidence.

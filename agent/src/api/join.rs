@@ -164,25 +164,20 @@ async fn prepare(
     if role == Role::Witness {
         return Ok(applicant);
     }
-    let Site { ground, datadir } = look_at_ground(host).await?;
+    let Site { ground, datadir, history } = look_at_ground(host).await?;
     check_room(&datadir)?;
     let give_up = request.give_up.as_deref();
     match ground {
         Ground::RunningGalera => applicant.running = Some(running_component().await?),
         Ground::RunningAlone => {
-            check_own_data(&datadir, give_up)?;
+            match history {
+                Some(_) => check_cluster_data(history, give_up)?,
+                None => check_own_data(&datadir, give_up)?,
+            }
             applicant.stops_server = true;
         }
         Ground::StoppedAlone => check_own_data(&datadir, give_up)?,
-        Ground::StoppedGalera { history } => {
-            let theirs = history_word(history);
-            if give_up != Some(theirs.as_str()) {
-                return Err(Failure::refused(
-                    format!("this node has data of a cluster, with the history {theirs}"),
-                    format!("if it may be lost: agentctl join TOKEN --give-up {theirs}"),
-                ));
-            }
-        }
+        Ground::StoppedGalera { history } => check_cluster_data(history, give_up)?,
         Ground::NoDatabase => {
             return Err(Failure::refused(
                 "there is no database on this node",
@@ -198,6 +193,18 @@ async fn prepare(
     }
     report.done("look", format!("{} at {}", applicant.name, applicant.address)).await;
     Ok(applicant)
+}
+
+/// Refuses data of a cluster, unless its history is named to be given up.
+fn check_cluster_data(history: Option<HistoryId>, give_up: Option<&str>) -> Result<(), Failure> {
+    let theirs = history_word(history);
+    if give_up == Some(theirs.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::refused(
+        format!("this node has data of a cluster, with the history {theirs}"),
+        format!("if it may be lost: agentctl join TOKEN --give-up {theirs}"),
+    ))
 }
 
 fn check_room(path: &Path) -> Result<(), Failure> {

@@ -10,8 +10,8 @@ use std::fs;
 
 use relight_core::evidence::record::{DatadirIdentity, FileCopy, ServerOptions, TransferLeftovers};
 use relight_core::files::grastate::render_grastate;
-use relight_core::ids::BootId;
 use relight_core::ids::Uuid;
+use relight_core::ids::{BootId, Seqno};
 use tempfile::TempDir;
 
 use super::*;
@@ -136,7 +136,7 @@ fn data_of_one_s_own_is_looked_for_where_the_server_keeps_it() {
     let datadir = TempDir::new().unwrap();
     let mut elsewhere = record();
     elsewhere.datadir.path = datadir.path().to_string_lossy().into_owned();
-    let Site { ground, datadir: found } = site(&elsewhere);
+    let Site { ground, datadir: found, .. } = site(&elsewhere);
     assert_eq!((ground, found.as_path()), (Ground::StoppedAlone, datadir.path()));
     assert_eq!(check_own_data(&found, None), Ok(()));
     fs::create_dir(found.join("shop")).unwrap();
@@ -156,4 +156,18 @@ fn an_address_that_is_not_of_this_machine_is_refused() {
         let failure = own_address(Some(asked)).unwrap_err();
         assert_eq!(failure.kind, Kind::Usage, "{failure}");
     }
+}
+
+#[test]
+fn a_server_without_galera_may_have_data_of_a_cluster() {
+    let mut left = record();
+    left.datadir_use = held();
+    assert_eq!(site(&left).history, None);
+    let text = render_grastate(Some(HistoryId::from_number(5)), Some(Seqno(7)), false);
+    left.grastate = FileCopy::Content(text.into_bytes());
+    let site = site(&left);
+    assert_eq!(
+        (site.ground, site.history),
+        (Ground::RunningAlone, Some(HistoryId::from_number(5)))
+    );
 }
