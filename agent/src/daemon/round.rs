@@ -55,6 +55,8 @@ pub struct Thread {
     pub noting: Option<JoinHandle<Result<Option<NotedView>, ActError>>>,
     /// What the Galera configuration was last written for.
     pub configured: Option<u64>,
+    /// Since when this node could join, and has waited for its turn.
+    pub joining_since: Option<Instant>,
     /// Acts that this node had begun before it was looked at; nothing while one was under way.
     pub acts: Option<u64>,
     /// Failed acts of this node that were taken note of.
