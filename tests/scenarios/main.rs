@@ -103,7 +103,7 @@ const STORIES: &[Story] = &[
     },
     Story {
         name: "unit_with_environment",
-        about: "the server's unit up to 10.11.17: both in systemd's own environment",
+        about: "the server's unit of 10.11.14: both in systemd's own environment",
         run: unit_generations::environment,
     },
     Story {

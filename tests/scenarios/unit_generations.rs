@@ -20,7 +20,7 @@ struct Generation {
     bootstrap: &'static str,
 }
 
-/// Position and flag come through systemd's own environment, as until 10.11.17.
+/// Position and flag come through systemd's own environment, as in 10.11.14.
 const ENVIRONMENT: Generation = Generation {
     start: r#"PermissionsStartOnly=true
 ExecStartPre=/usr/bin/install -m 755 -o mysql -g root -d /run/mysqld
