@@ -176,14 +176,7 @@ pub async fn keep_evidence(
         return;
     }
     let Ok(_hands) = member.acting.try_lock() else { return };
-    // What the unit took at boot may have come while this round was under way.
-    let run = member.views.views().run;
-    if member.watch.accept_boot_evidence(run.as_deref()) {
-        member.wake.notify_one();
-        return;
-    }
-    // While the unit is at work a start of it is not needed, and one that comes just too late
-    // would run it a second time.
+    // Rounds go on while the unit of the boot is at work.
     if member.hands.evidence_is_under_way().await {
         return;
     }
