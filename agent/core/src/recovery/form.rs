@@ -146,8 +146,9 @@ fn nobody_outside_went_on(
 ///
 /// A server that was started in the newest epoch and never let clients write has acknowledged
 /// nothing since, and what it had before is below the base of that epoch; a server that was in no
-/// primary view and has no data has never acknowledged anything. And while a decision is open
-/// nobody has let clients in since it was made: what it was made of has been weighed.
+/// primary view and has no data has never acknowledged anything. While a decision is open nobody
+/// has let clients in since it was made: what it was made of has been weighed. And what a node had
+/// that has not entered the newest epoch was weighed when that epoch was decided.
 fn accountable(
     document: &Document,
     reports: &[&NodeObservation],
@@ -174,7 +175,10 @@ fn accountable(
         let never_any =
             report.frontier == Frontier::Never && report.position == StoredPosition::Nothing;
         // Data that is usable always counts: it can only help.
-        let excused = nothing_new || never_any || weighed_before(document, report);
+        let excused = nothing_new
+            || never_any
+            || weighed_before(document, report)
+            || passed_by(document, report, newest);
         report.position.usable().is_none() && excused
     };
     reports
@@ -206,6 +210,23 @@ fn weighed_before(document: &Document, report: &NodeObservation) -> bool {
             && !open.holders.contains(&report.node)
             && report.entered < Some(open.epoch)
     })
+}
+
+/// Whether the newest epoch was formed and opened without this node, which has not been in its
+/// component since: all that it ever acknowledged is at or below the base of that epoch, and
+/// nothing is formed below a base.
+///
+/// Not of a member of V*, or of one whose last view is of that epoch or later: then its records
+/// contradict each other, and a person has to look.
+fn passed_by(document: &Document, report: &NodeObservation, newest: Option<&View>) -> bool {
+    let Some(opened) = document.epoch() else { return false };
+    let member = ViewMember::Node(report.node);
+    let in_newest = newest.is_none_or(|view| view.members.contains(&member));
+    let earlier = |view: &View| view.stamp.epoch < opened.epoch;
+    opened.formation.is_some()
+        && !in_newest
+        && report.entered.is_some_and(|entered| entered < opened.epoch)
+        && report.frontier.view().is_none_or(earlier)
 }
 
 /// R7 and R12: all whose rows count have a usable position, on one history, and nobody beside

@@ -534,6 +534,47 @@ fn a_node_that_was_weighed_before_does_not_keep_the_next_attempt_down() {
     assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
 }
 
+/// R12: the newest epoch was opened without a node, and the power went before its members had noted
+/// their view. What that node ever acknowledged is below the base of the epoch, whatever became of
+/// its data since.
+#[test]
+fn a_node_that_the_newest_epoch_passed_by_does_not_keep_its_members_down() {
+    let newest = view(2, 4, members(&[1, 3]));
+    let cut = |number| {
+        let mut report = off(number, newest.clone());
+        if let Frontier::Known { synced, .. } = &mut report.frontier {
+            *synced = false;
+        }
+        report
+    };
+    let joiner = NodeObservation {
+        position: StoredPosition::Nothing,
+        served: Served::NotSinceStart,
+        ..cut(1)
+    };
+    let leader = NodeObservation { position: stored(1, 9, Quality::Recovered), ..cut(3) };
+    let passed = NodeObservation {
+        position: stored(1, 8, Quality::Suspect),
+        entered: Some(Epoch(1)),
+        ..off(2, view(1, 2, members(&[2, 3])))
+    };
+    let asked = |passed: &NodeObservation| {
+        verdict_of(&document(3), vec![joiner.clone(), passed.clone(), leader.clone()])
+    };
+    let verdict = asked(&passed);
+    let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((formation.leader, formation.position), (Some(node(3)), at(1, 9)));
+    // It was in the epoch, or says that it was: then its rows count.
+    for changed in [
+        NodeObservation { entered: Some(Epoch(2)), ..passed.clone() },
+        NodeObservation { entered: None, ..passed.clone() },
+        NodeObservation { frontier: off(2, view(2, 3, members(&[2, 3]))).frontier, ..passed },
+    ] {
+        let verdict = asked(&changed);
+        assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
+    }
+}
+
 /// R11: the others could form without the silent holder, and it may be about to act.
 #[test]
 fn a_silent_holder_is_waited_for_however_late_it_is() {
