@@ -218,9 +218,11 @@ impl World {
         }
         let clean = matches!(&dir.grastate,
             Grastate::Text { history, seqno: Some(_), .. } if *history != 0);
-        let positioned = dir.history.is_some_and(|history| history != 0)
-            && !dir.transfer_cut
-            && (positioned || clean);
+        // Galera goes on from the position that it is handed only where the state file names its
+        // history; elsewhere all data is sent (seen with 10.11.19).
+        let named = matches!(&dir.grastate,
+            Grastate::Text { history, .. } if *history != 0 && Some(*history) == dir.history);
+        let positioned = named && !dir.transfer_cut && (positioned || clean);
         if let Grastate::Text { seqno, .. } = &mut dir.grastate {
             // E4b: an ordinary start forgets the seqno of a clean stop.
             *seqno = None;

@@ -13,7 +13,8 @@ use crate::position::StoredPosition;
 pub enum Admission {
     /// With its data: what it lacks is sent.
     Incremental,
-    /// It has no data: all of it is sent, and nothing is lost by that.
+    /// All data is sent, and nothing is lost by that: it has none, or what it has is on the lineage
+    /// as far as it goes, and Galera's mark on it says that it may be torn.
     FullTransfer,
     /// Its data is not known to be on the lineage. It is kept, and the node does not join (R18).
     OffLineage,
@@ -24,12 +25,11 @@ pub enum Admission {
 /// Whether the data of a node is on the lineage, before a join.
 #[must_use]
 pub fn admission(document: &Document, own: &NodeObservation) -> Admission {
-    match own.position {
+    let (position, whole) = match own.position {
         StoredPosition::Unknown => return Admission::NotKnown,
         StoredPosition::Nothing => return Admission::FullTransfer,
-        StoredPosition::At { .. } => {}
-    }
-    let Some(position) = own.position.usable() else { return Admission::OffLineage };
+        StoredPosition::At { position, .. } => (position, own.position.usable().is_some()),
+    };
     // Data that never entered an epoch was adopted with epoch 0.
     let entered = own.entered.unwrap_or(Epoch(0));
     // The oldest epochs are forgotten in time; whoever is older than what is kept cannot be told
@@ -46,9 +46,9 @@ pub fn admission(document: &Document, own: &NodeObservation) -> Admission {
                 && position.seqno <= decision.base)
     });
     let same_history = document.history().is_none_or(|history| history == position.history);
-    if path_is_known && on_later && on_open && same_history {
-        Admission::Incremental
-    } else {
-        Admission::OffLineage
+    match path_is_known && on_later && on_open && same_history {
+        true if whole => Admission::Incremental,
+        true => Admission::FullTransfer,
+        false => Admission::OffLineage,
     }
 }

@@ -33,7 +33,8 @@ pub enum Action {
         /// Where this node stands.
         position: Position,
     },
-    /// Remove state and view file of a data directory without data, so that all of it is sent.
+    /// Remove state and view file, so that all data is sent: there is none, or it may be torn.
+    /// Galera takes a position that it is handed only if the state file names the same history.
     ForceStateTransfer,
     /// Store the permit for one start.
     Grant(Grant),

@@ -48,13 +48,17 @@ proptest! {
         let expected = match position {
             StoredPosition::Unknown => Admission::NotKnown,
             StoredPosition::Nothing => Admission::FullTransfer,
-            StoredPosition::At { quality: Quality::Suspect, .. } => Admission::OffLineage,
-            StoredPosition::At { position, .. } => {
+            StoredPosition::At { position, quality } => {
                 let ahead = path.iter().any(|(epoch, base)| {
                     *epoch > entered.unwrap_or(0) && position.seqno.0 > *base
                 });
                 let beside = position.history != relight_core::ids::HistoryId::from_number(1);
-                if ahead || beside { Admission::OffLineage } else { Admission::Incremental }
+                match quality {
+                    _ if ahead || beside => Admission::OffLineage,
+                    // Torn, and nothing in it that the lineage has not.
+                    Quality::Suspect => Admission::FullTransfer,
+                    Quality::Clean | Quality::Recovered | Quality::Live => Admission::Incremental,
+                }
             }
         };
         prop_assert_eq!(answer, expected);
