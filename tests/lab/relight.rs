@@ -241,6 +241,27 @@ pub fn wait_healthy(nodes: &[Node], limit: Duration) -> Result<()> {
     })
 }
 
+/// Waits until the configuration of every server is the one at rest: it names all nodes, which it
+/// does a moment after the last one has joined, and has no numbers of Relight's for a start.
+///
+/// # Errors
+/// When it is not so within `limit`.
+pub fn wait_configured(nodes: &[Node], limit: Duration) -> Result<()> {
+    let addresses: Vec<String> = nodes.iter().map(|node| node.address().to_string()).collect();
+    wait_until("the configuration of every node is at rest and names all nodes", limit, || {
+        let said = nodes.iter().map(|node| {
+            let text = node.sh("grep wsrep_cluster_address /etc/mysql/mariadb.conf.d/70*; \
+                                grep -o 'evs[.][a-z_]*' /etc/mysql/mariadb.conf.d/70* || true");
+            text.unwrap_or_else(|error| format!("{error:#}"))
+        });
+        let said: Vec<String> = said.collect();
+        let at_rest = |text: &String| {
+            addresses.iter().all(|address| text.contains(address)) && !text.contains("evs.")
+        };
+        Wait::of(said.iter().all(at_rest), || said.join("; "))
+    })
+}
+
 /// Keeps what each agent says in a folder, beside the logs of [`Lab::save_logs`]. Nodes that are
 /// off or without Relight say nothing.
 pub fn save_words(lab: &Lab, folder: &Path) {

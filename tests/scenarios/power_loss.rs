@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use relight_tests::lab::relight::Status;
+use relight_tests::lab::relight::{self, Status};
 use relight_tests::lab::{self, Node, Wait, wait_until};
 use serde_json::Value;
 
@@ -29,7 +29,20 @@ pub fn at_once(stage: &mut Stage) -> Result<()> {
     let gap = scene.client()?.log().longest_gap_after(cut);
     let (_, gap) = gap.context("no row was written after the power loss")?;
     scene.stage().note(format!("longest time without a write {}", seconds(gap)));
+    starts_are_tuned_and_rest_is_not(&scene)?;
     scene.close(1..=1)
+}
+
+/// The servers that Relight started look for each other more often, and the file that they were
+/// started with does not stay so.
+fn starts_are_tuned_and_rest_is_not(scene: &Scene) -> Result<()> {
+    relight::wait_configured(scene.lab.nodes(), LIMIT)?;
+    for node in scene.lab.nodes() {
+        let options = node.sh("mariadb -BNe 'SELECT @@wsrep_provider_options'")?;
+        let tuned = "evs.join_retrans_period = PT0.1S";
+        ensure!(options.contains(tuned), "the server of {} runs with {options}", node.name());
+    }
+    Ok(())
 }
 
 /// Story 1 in other orders, up to 60 s apart. The time between two nodes is the story here.

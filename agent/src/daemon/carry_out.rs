@@ -27,6 +27,7 @@ use crate::act::ActError;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::{Context, Look};
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
+use crate::units::galera_config::SEEKING;
 
 /// How long a joiner leaves the donors to those before it, at the longest.
 const JOIN_TURN: Duration = Duration::from_secs(20);
@@ -309,7 +310,8 @@ pub async fn configure_for_roster(
         return;
     }
     let Ok(_hands) = member.acting.try_lock() else { return };
-    match member.hands.configure(&request(member, document, document.formation())).await {
+    let request = request(member, document, document.formation(), Purpose::Rest);
+    match member.hands.configure(&request).await {
         Ok(()) => thread.configured = Some(mark),
         Err(error) => {
             thread.patience.failed();
@@ -369,6 +371,10 @@ pub fn follow(
         return;
     }
     *hands += 1;
+    if plan.actions.iter().any(|action| matches!(action, Action::Configure { .. })) {
+        // It is written for this start, and once more when the server is at rest.
+        thread.configured = None;
+    }
     // A join that is planned again has failed before: wait longer each time, whatever happens.
     if matches!(plan.because, Because::Joins) {
         thread.patience.failed();
@@ -423,13 +429,14 @@ async fn act(
     let hands = &member.hands;
     match action {
         Action::CloseGate => {
-            hands.close_gate(&request(member, document, document.formation())).await?;
+            let request = request(member, document, document.formation(), Purpose::Rest);
+            hands.close_gate(&request).await?;
             // Only a server with Galera in its configuration tells its position.
             member.watch.evidence_is_outdated();
             Ok(())
         }
         Action::Configure { formation: Some(formation) } => {
-            hands.configure(&request(member, document, Some(*formation))).await
+            hands.configure(&request(member, document, Some(*formation), Purpose::Start)).await
         }
         Action::Configure { formation: None } => Ok(()),
         Action::ForgetView => hands.change_datadir(DatadirVerb::ForgetView, datadir, None).await,
@@ -460,12 +467,23 @@ async fn accept_writes(member: &Arc<Member>) -> Result<(), ActError> {
     lift.await.map_err(|source| ActError::Statement { what: "let clients in", source })
 }
 
+/// What a configuration is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A start that follows: the members look for each other.
+    Start,
+    /// Whatever comes next. A start that somebody else makes, once Relight is gone, finds a
+    /// configuration without numbers of ours.
+    Rest,
+}
+
 /// What the configuration unit is asked to write for this node.
 #[must_use]
 pub fn request(
     member: &Member,
     document: &Document,
     formation: Option<Formation>,
+    purpose: Purpose,
 ) -> ConfigRequest {
     let ours = document.roster.members.get(&member.me).filter(|own| own.config_is_ours);
     let Some((own, formation)) = ours.zip(formation) else {
@@ -490,7 +508,12 @@ pub fn request(
                 .collect(),
             segment: u8::try_from(segment).unwrap_or(0),
             bind_address: None,
-            provider_options: std::collections::BTreeMap::new(),
+            provider_options: match purpose {
+                Purpose::Start => {
+                    SEEKING.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+                }
+                Purpose::Rest => std::collections::BTreeMap::new(),
+            },
             tls: Some(TlsMaterial {
                 ca: identity.ca_certificate,
                 certificate: identity.chain,

@@ -50,7 +50,7 @@ pub struct GaleraRequest {
     pub segment: u8,
     /// `bind_address` for clients; nothing leaves it as it is.
     pub bind_address: Option<IpAddr>,
-    /// Further provider options that an adopted cluster had, such as `gcache.size`.
+    /// Further provider options, such as `gcache.size`.
     pub provider_options: BTreeMap<String, String>,
     /// Certificates for replication and state transfer; nothing leaves both in the clear.
     pub tls: Option<TlsMaterial>,

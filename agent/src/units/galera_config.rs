@@ -2,7 +2,8 @@
 //!
 //! Pure: a checked request in, a text out. The name 70 lets the distribution's files (50, 60) come
 //! first. Timeouts and weights of `pc.*` and `evs.*` stay as they are: recovery rests on Galera's
-//! own arithmetic, not on tuned numbers.
+//! own arithmetic, not on tuned numbers. Only how often members repeat themselves while they look
+//! for each other is another number in a start that Relight orders ([`SEEKING`]).
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -22,6 +23,17 @@ pub const CA_FILE: &str = "ca.pem";
 pub const CERTIFICATE_FILE: &str = "node-cert.pem";
 /// Name of the key's file.
 pub const KEY_FILE: &str = "node-key.pem";
+
+/// How servers that are started together find each other sooner: members repeat their join message,
+/// and look who has fallen silent, ten times a second instead of once and twice
+/// (`evs.join_retrans_period`, `evs.inactive_check_period`).
+///
+/// Servers that start at the same moment first see nobody, each makes a view of its own, and the
+/// views merge with the next repeated message: 1.4 to 4.1 s with Galera's numbers, 0.2 to 1.4 s
+/// with these (docs/decisions/2026-11-25-measuring.md). How long a silent member is waited for
+/// (`evs.suspect_timeout`, `evs.inactive_timeout`) is something else and stays.
+pub const SEEKING: [(&str, &str); 2] =
+    [("evs.join_retrans_period", "PT0.1S"), ("evs.inactive_check_period", "PT0.1S")];
 
 /// Renders the file. `provider` is Galera's library on this machine.
 ///
@@ -138,6 +150,20 @@ mod tests {
         assert_eq!(set("bind_address"), "");
         assert!(options.bootstrap_options().is_empty());
         assert_eq!(section(&text, "sst"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_start_may_carry_numbers_for_finding_each_other() {
+        let mut request = request();
+        request.provider_options =
+            SEEKING.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        request.check().unwrap();
+        let text = render(&request, Path::new(PROVIDER));
+        assert!(
+            text.contains(";evs.inactive_check_period=PT0.1S;evs.join_retrans_period=PT0.1S\"")
+        );
+        // How long a silent member is waited for is not among them.
+        assert!(!text.contains("timeout"), "{text}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Cluster {
         let cluster = Self { kind, lab, client, observer, down };
         cluster.settle()?;
         if kind == Kind::Floor {
-            cluster.wait_configured()?;
+            relight::wait_configured(cluster.lab.nodes(), LIMIT)?;
             at_once(&cluster.nodes(), |node| node.sh(TAKE_AWAY).map(drop))?;
             cluster.client.wait_for_rows(ROWS, LIMIT)?;
         }
@@ -90,21 +90,6 @@ impl Cluster {
 
     fn nodes(&self) -> Vec<&Node> {
         self.lab.nodes().iter().collect()
-    }
-
-    /// The configuration follows the roster a moment after the last one has joined.
-    fn wait_configured(&self) -> Result<()> {
-        let addresses: Vec<String> =
-            self.lab.nodes().iter().map(|node| node.address().to_string()).collect();
-        wait_until("every node's configuration names all nodes", LIMIT, || {
-            let texts = self.lab.nodes().iter().map(|node| {
-                let text = node.sh("grep wsrep_cluster_address /etc/mysql/mariadb.conf.d/70*");
-                text.unwrap_or_else(|error| format!("{error:#}"))
-            });
-            let texts: Vec<String> = texts.collect();
-            let whole = |text: &String| addresses.iter().all(|address| text.contains(address));
-            Wait::of(texts.iter().all(whole), || texts.join("; "))
-        })
     }
 
     /// Whether any node is on.
