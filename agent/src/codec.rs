@@ -68,6 +68,8 @@ pub enum RecordKind {
     Document = 11,
     /// Who a joining node asked to become.
     Application = 12,
+    /// Which run of the server the daemon orders to be killed.
+    KillOrder = 13,
     /// A question to another agent; never on a disk.
     PeerQuestion = 32,
     /// Its answer; never on a disk.

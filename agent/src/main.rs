@@ -59,6 +59,8 @@ enum Verb {
         #[arg(value_enum)]
         verb: DatadirWord,
     },
+    /// Kill the run of the server that was told to stop and does not end (relight-kill.service).
+    Kill,
     /// Keep the view that the server leaves (mariadb.service).
     Hook {
         #[arg(value_enum)]
@@ -142,7 +144,8 @@ fn main() -> ExitCode {
         unit @ (Verb::Evidence
         | Verb::Config { .. }
         | Verb::Bootstrap { .. }
-        | Verb::Datadir { .. }) => report(run_unit(&unit, config), 1),
+        | Verb::Datadir { .. }
+        | Verb::Kill) => report(run_unit(&unit, config), 1),
     }
 }
 
@@ -181,6 +184,7 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
             units::datadir::run(verb, &Places::of_node(config.paths.datadir))?;
             Ok(format!("{} done", units::datadir::word(verb)))
         }
+        Verb::Kill => units::kill::run(unit, &config.paths.state_dir.join("requests")),
         Verb::Run | Verb::CheckConfig | Verb::Gate { .. } | Verb::Hook { .. } => Ok(String::new()),
     }
 }

@@ -13,6 +13,7 @@ use zbus::{Connection, Proxy};
 const MANAGER: (&str, &str, &str) =
     ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// A row of `ListUnitsByNames`: name, description, load, active and sub state, whom it follows, its
 /// path, and its job.
@@ -30,8 +31,10 @@ pub struct UnitState {
     pub sub: String,
     /// `MainPID`, 0 when there is none; asked only of a unit that is starting or stopping.
     pub main_pid: Option<u32>,
-    /// `ControlGroup`, empty when no process is in it; asked only of a unit that is off.
+    /// `ControlGroup`, empty when no process is in it; asked only of a unit that is off or stops.
     pub control_group: Option<String>,
+    /// `InvocationID`: which run of the unit this is; asked only of one that stops or has failed.
+    pub invocation: Option<String>,
 }
 
 /// What is to be done with a unit.
@@ -130,16 +133,19 @@ impl Systemd {
         let Some((_, _, _, active, sub, _, path, ..)) = listed.into_iter().next() else {
             return Err(zbus::Error::InterfaceNotFound);
         };
-        let mut state = UnitState { active, sub, main_pid: None, control_group: None };
-        match state.active.as_str() {
-            "activating" | "deactivating" => {
-                state.main_pid = Some(self.property(&path, "MainPID").await?);
-            }
-            "inactive" | "failed" => {
-                let group: String = self.property(&path, "ControlGroup").await?;
-                state.control_group = Some(populated(group));
-            }
-            _ => {}
+        let (main_pid, control_group, invocation) = (None, None, None);
+        let mut state = UnitState { active, sub, main_pid, control_group, invocation };
+        let active = state.active.as_str();
+        if matches!(active, "activating" | "deactivating") {
+            state.main_pid = Some(self.property(&path, SERVICE, "MainPID").await?);
+        }
+        if matches!(active, "deactivating" | "inactive" | "failed") {
+            let group: String = self.property(&path, SERVICE, "ControlGroup").await?;
+            state.control_group = Some(populated(group));
+        }
+        if matches!(active, "deactivating" | "failed") {
+            let id: Vec<u8> = self.property(&path, UNIT, "InvocationID").await?;
+            state.invocation = Some(id.iter().map(|byte| format!("{byte:02x}")).collect());
         }
         Ok(state)
     }
@@ -154,19 +160,24 @@ impl Systemd {
         let slow = |_| SystemdError::Slow { unit: unit.to_owned(), within: ANSWER_MAX };
         let asked = async {
             let path: OwnedObjectPath = self.manager().await?.call("LoadUnit", &(unit,)).await?;
-            let group = self.property(&path, "ControlGroup").await?;
-            Ok((group, self.property(&path, "MainPID").await?))
+            let group = self.property(&path, SERVICE, "ControlGroup").await?;
+            Ok((group, self.property(&path, SERVICE, "MainPID").await?))
         };
         timeout(ANSWER_MAX, asked).await.map_err(slow)?.map_err(bus)
     }
 
-    /// A property of a service.
-    async fn property<T>(&self, unit: &OwnedObjectPath, name: &str) -> zbus::Result<T>
+    /// A property of a unit, by the interface that has it.
+    async fn property<T>(
+        &self,
+        unit: &OwnedObjectPath,
+        interface: &str,
+        name: &str,
+    ) -> zbus::Result<T>
     where
         T: TryFrom<OwnedValue>,
         T::Error: Into<zbus::Error>,
     {
-        let asked = (SERVICE, name);
+        let asked = (interface, name);
         let answer = self
             .connection
             .call_method(Some(MANAGER.0), unit, Some(PROPERTIES), "Get", &asked)

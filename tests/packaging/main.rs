@@ -114,6 +114,26 @@ fn the_daemon_has_no_right_beyond_its_own_user() {
     assert!(!unit.contains("SupplementaryGroups"), "not even the group mysql");
 }
 
+/// A server is killed for one reason, in one place.
+#[test]
+fn nothing_but_the_kill_unit_may_signal() {
+    for name in unit_files() {
+        let unit = read(&format!("systemd/{name}"));
+        let bounds: Vec<&str> =
+            unit.lines().filter_map(|line| line.strip_prefix("CapabilityBoundingSet=")).collect();
+        assert_eq!(bounds.len(), 1, "{name}");
+        let may = bounds.iter().any(|it| it.split(' ').any(|word| word == "CAP_KILL"));
+        assert_eq!(may, name == "relight-kill.service", "{name}");
+    }
+    let unit = read("systemd/relight-kill.service");
+    for line in
+        ["ExecStart=/usr/sbin/relightd kill", "CapabilityBoundingSet=CAP_KILL CAP_DAC_READ_SEARCH"]
+    {
+        assert!(unit.lines().any(|found| found == line), "{line}");
+    }
+    assert!(!unit.contains("[Install]"), "nobody but the agent starts it");
+}
+
 #[test]
 fn the_polkit_rule_names_exactly_what_systemd_holds() {
     let files = unit_files();

@@ -112,6 +112,10 @@ pub struct Agent {
     pub heard_at: Vec<Option<u64>>,
     /// Since when its server is up without a primary component.
     pub parted_since: Option<u64>,
+    /// Since when its server has been told to stop.
+    pub stopping_since: Option<u64>,
+    /// The run of the server that last said that it is in no primary component.
+    pub parted_run: Option<u64>,
     /// Since when the decision has stood as it does.
     pub deciding_since: Option<(Epoch, Step, u64)>,
     /// How long this node has waited for those before it to claim the office.

@@ -399,6 +399,25 @@ impl World {
         }
     }
 
+    /// A server that says no good-bye is missed by whoever counts it: nobody is killed out of a
+    /// primary component.
+    pub fn check_kill(&mut self, node: Node) {
+        let Some(process) = self.process(node) else { return };
+        let own: Ident = (node, process.ident);
+        let counts = |other: Node| {
+            !self.stands_still(other)
+                && self.process(other).is_some_and(|it| {
+                    let view = it.last_primary.as_ref().filter(|_| it.primary);
+                    view.is_some_and(|view| view.members.contains(&own))
+                })
+        };
+        let counted: Vec<Node> = (0..self.nodes.len()).filter(|it| counts(*it)).collect();
+        if !process.stopping || !counted.is_empty() {
+            let detail = format!("node {node} is killed, and {counted:?} count it");
+            self.violate("anytime_nobody_is_killed_in_a_primary_component", detail);
+        }
+    }
+
     /// After healing: all serve, and nothing is missing.
     pub fn is_recovered(&self) -> bool {
         let data = self.data_nodes();

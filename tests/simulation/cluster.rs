@@ -127,6 +127,7 @@ impl World {
                 permit: group.map(|_| Used { epoch: 1, component: 1, serial: 1 }),
                 stopping: false,
                 hung: false,
+                stranded: false,
             }));
         }
         if witness {

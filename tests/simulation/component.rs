@@ -15,7 +15,10 @@ impl World {
     /// Everybody whom a server can reach within its group, over links that work both ways.
     pub fn reachable(&self, node: Node) -> Vec<Node> {
         let Some(own) = self.process(node) else { return Vec::new() };
-        if self.stands_still(node) {
+        let apart = |world: &Self, it: Node| {
+            world.stands_still(it) || world.process(it).is_some_and(|process| process.stranded)
+        };
+        if apart(self, node) {
             return Vec::new();
         }
         let mut found = vec![node];
@@ -25,7 +28,7 @@ impl World {
             next += 1;
             for other in 0..self.nodes.len() {
                 let same = self.process(other).is_some_and(|it| it.group == own.group)
-                    && !self.stands_still(other);
+                    && !apart(self, other);
                 if same && !found.contains(&other) && self.linked(at, other) {
                     found.push(other);
                 }
@@ -360,6 +363,12 @@ impl World {
             self.abort(node);
             return;
         }
+        let draws = !self.healed && self.stalls && self.rng.u8(..) < 16;
+        if !self.nodes[node].dir.transfer_cut && (draws || self.strands_next) {
+            self.strands_next = false;
+            self.strand(node);
+            return;
+        }
         let (log, history) = {
             let dir = &self.nodes[donor].dir;
             (dir.log.clone(), dir.history)
@@ -375,5 +384,27 @@ impl World {
         self.sync_up(node);
         let delay = self.rng.u64(1..50);
         self.after(delay, Event::Apply { node, run });
+    }
+
+    /// A donor had less to give than it was asked for: the joiner closes its connection in an
+    /// orderly way, and stays where it is.
+    fn strand(&mut self, node: Node) {
+        self.log(|| format!("server {node} is stranded"));
+        let reach = self.reachable(node);
+        let Some(process) = self.process_mut(node) else { return };
+        let own: Ident = (node, process.ident);
+        process.stranded = true;
+        process.primary = false;
+        process.component = vec![own];
+        process.pending.clear();
+        self.nodes[node].truth.left = true;
+        self.nodes[node].dir.view_file = ViewText::Absent;
+        for peer in reach.into_iter().filter(|peer| *peer != node) {
+            if let Some(process) = self.process_mut(peer) {
+                process.left.push(own);
+            }
+            let delay = self.rng.u64(20..300);
+            self.after(delay, Event::Regroup { node: peer });
+        }
     }
 }

@@ -148,12 +148,15 @@ pub struct Process {
     pub stopping: bool,
     /// It stands still (SIGSTOP, a disk that does not answer).
     pub hung: bool,
+    /// Its transfer came to nothing and it left its component: it answers, joins nobody and does
+    /// not end when it is told to (seen with 10.11.19: `IST didn't contain all write sets`).
+    pub stranded: bool,
 }
 
 impl Process {
     /// Whether SQL is open: `Type=notify` is ready only after the first sync.
     pub fn answers(&self) -> bool {
-        self.phase == Phase::Synced
+        self.phase == Phase::Synced || self.stranded
     }
 }
 
@@ -258,6 +261,7 @@ impl World {
             permit,
             stopping: false,
             hung: false,
+            stranded: false,
         }));
         if bootstrap {
             self.form_alone(node);
@@ -383,6 +387,12 @@ impl World {
     pub fn thaw_server(&mut self, node: Node) {
         let Some(process) = self.process_mut(node) else { return };
         process.hung = false;
+        if process.stopping {
+            // The signal that it was sent meanwhile comes before anything else.
+            let run = process.run;
+            self.after(1, Event::Close { node, run });
+        }
+        let Some(process) = self.process(node) else { return };
         let own: Ident = (node, process.ident);
         let view = process.last_primary.clone();
         let with_it = |(peer, ident): &Ident| {
@@ -426,7 +436,7 @@ impl World {
     /// The last step of an orderly stop: the view file goes, the seqno is written, and who hears
     /// the good-bye counts it.
     pub fn close_server(&mut self, node: Node, run: u64) {
-        if self.process(node).is_none_or(|it| it.run != run) {
+        if self.process(node).is_none_or(|it| it.run != run || it.stranded) {
             return;
         }
         if self.stands_still(node) {

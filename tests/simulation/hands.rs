@@ -99,6 +99,11 @@ impl World {
             Action::Start => self.start_unit(node, false),
             Action::Bootstrap => self.start_unit(node, true),
             Action::Stop => self.stop_server(node),
+            Action::Kill if self.mutation == Mutation::NeverKills => {}
+            Action::Kill => {
+                self.check_kill(node);
+                self.kill_server(node);
+            }
             Action::AcceptWrites => return self.accept_writes(node, run),
             // The server came up in between: the next round plans anew.
             Action::ForgetView | Action::AllowBootstrap { .. } | Action::ForceStateTransfer => {

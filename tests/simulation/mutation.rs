@@ -79,13 +79,17 @@ pub enum Mutation {
     PastRosterServed,
     /// R21: a change without an answer is taken for done.
     UnknownIsYes,
+    /// 38: a server that does not end is waited for.
+    NeverKills,
+    /// 38: whatever was told to stop is killed at once.
+    KillsAtOnce,
 }
 
 /// One row of the table: a rule, what is broken, and the check that must notice.
 pub type Row = (&'static str, Mutation, &'static str);
 
 /// Every deliberate fault, and what has to catch it (SPECIFICATION.md has the table in words).
-pub const TABLE: [Row; 28] = [
+pub const TABLE: [Row; 30] = [
     ("R1", Mutation::EvidenceOnce, "anytime_reports_say_what_the_disk_holds"),
     ("R1", Mutation::SuspectIsUsable, "anytime_suspect_data_is_not_used"),
     ("R2", Mutation::FreezeNotDurable, "anytime_decision_rests_on_freezes"),
@@ -114,6 +118,8 @@ pub const TABLE: [Row; 28] = [
     ("R20", Mutation::SettleUnproven, "anytime_one_roster_change_at_a_time"),
     ("R20", Mutation::PastRosterServed, "anytime_a_past_roster_is_refused"),
     ("R21", Mutation::UnknownIsYes, "anytime_only_what_was_chosen_is_believed"),
+    ("38", Mutation::NeverKills, "eventually_recovers"),
+    ("38", Mutation::KillsAtOnce, "anytime_nobody_is_killed_in_a_primary_component"),
 ];
 
 impl World {
@@ -249,6 +255,11 @@ impl World {
                 let closed = process.read_only && process.phase == Phase::Synced;
                 let actions = vec![Action::AcceptWrites];
                 closed.then_some(NodePlan { actions, because: Because::Opened })
+            }
+            (Mutation::KillsAtOnce, _) => {
+                let actions = vec![Action::Kill];
+                let stopping = self.process(node)?.stopping;
+                stopping.then_some(NodePlan { actions, because: Because::EndsNot })
             }
             (Mutation::ActBeforeStored, Verdict::Decide { epoch, formation }) => {
                 let next = document.decide(document.term, *epoch, formation, survey).ok()?;

@@ -23,6 +23,9 @@ use crate::galera::{Datadir, Grastate, GroupView, Ident, Node, Phase, Process, S
 use crate::mutation::Mutation;
 use crate::world::World;
 
+/// How long a server may take to end before the agent loses its patience, in milliseconds.
+const STOP_PATIENCE: u64 = 40_000;
+
 /// What the evidence unit copied when it last ran.
 #[derive(Debug, Clone)]
 pub struct Evidence {
@@ -207,10 +210,20 @@ impl World {
         let parted = self.process(node).is_some_and(|it| !it.primary);
         self.learn_names(node);
         let (server, galera) = self.look_at_server(node);
+        let run = self.process(node).map(|it| it.run);
         let agent = &mut self.nodes[node].agent;
         agent.counter += 1;
         agent.parted_since = parted.then(|| agent.parted_since.unwrap_or(now));
         let lingering = agent.parted_since.is_some_and(|since| now - since > grace);
+        let stopping = server == ServerState::Stopping;
+        agent.stopping_since = stopping.then(|| agent.stopping_since.unwrap_or(now));
+        let stop_hangs = agent.stopping_since.is_some_and(|since| now - since > STOP_PATIENCE);
+        match &galera {
+            Some(galera) if galera.component == Component::NonPrimary => agent.parted_run = run,
+            Some(_) => agent.parted_run = None,
+            None => {}
+        }
+        let parted = run.is_some() && agent.parted_run == run;
         if matches!(server, ServerState::Running | ServerState::Hung) {
             agent.evidence_of = None;
         }
@@ -249,6 +262,8 @@ impl World {
             weight: Some(1),
             quorum_ignored: Some(false),
             lingering,
+            stop_hangs,
+            parted,
             stopped_by_request: false,
             identities,
             warnings: Vec::new(),
@@ -297,11 +312,11 @@ impl World {
             Server::Off { failed: false } => return (ServerState::Stopped, None),
             Server::On(process) => process,
         };
-        if process.hung {
-            return (ServerState::Hung, None);
-        }
         if process.stopping {
             return (ServerState::Stopping, None);
+        }
+        if process.hung {
+            return (ServerState::Hung, None);
         }
         if !process.answers() {
             return (ServerState::Starting, None);

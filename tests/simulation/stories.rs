@@ -442,6 +442,34 @@ fn a_hung_server_is_left_behind_and_comes_back() {
     }
 }
 
+/// A joiner whose transfer came to nothing does not end when it is told to: it is killed, and joins
+/// anew. In every third seed its agent has died meanwhile and has forgotten what it saw.
+#[test]
+fn a_stranded_joiner_is_killed_and_joins_anew() {
+    for seed in 1..=60 {
+        let mut world = cluster(seed);
+        go(&mut world, 8_000);
+        let victim = (seed % 2) as usize;
+        world.inject(Fault::KillServer(victim));
+        world.strands_next = true;
+        let stranded = |world: &World| {
+            world.process(victim).filter(|it| it.stranded && it.stopping).map(|it| it.run)
+        };
+        while stranded(&world).is_none() && world.now < 60_000 {
+            go(&mut world, 100);
+        }
+        let run = stranded(&world).expect("it was told to stop");
+        if seed % 3 == 0 {
+            world.inject(Fault::KillAgent(victim));
+            at(&mut world, 2_000, Fault::StartAgent(victim));
+        }
+        go(&mut world, 30_000);
+        assert_eq!(stranded(&world), Some(run), "it is given time, seed {seed}");
+        recovers(&mut world, 60_000);
+        assert_eq!(world.document.last_epoch, Epoch(1), "nobody formed, seed {seed}");
+    }
+}
+
 /// facts/protocol.md H4: the holder of a permit stands still between any two of its steps, for
 /// longer than everybody's patience, and then goes on where it was.
 #[test]

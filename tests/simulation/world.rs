@@ -175,6 +175,8 @@ pub struct World {
     pub alters: bool,
     /// Servers and whole machines stand still now and then.
     pub stalls: bool,
+    /// The next incremental transfer comes to nothing.
+    pub strands_next: bool,
     /// Records of acceptors get lost now and then.
     pub loses_records: bool,
     /// How many of 256 acts and decisions draw a fault right after them.
@@ -227,6 +229,7 @@ impl World {
             lossy_until: 0,
             alters: false,
             stalls: false,
+            strands_next: false,
             loses_records: false,
             strikes: 0,
             healed: false,

@@ -16,6 +16,7 @@ use crate::systemd::{Job, Systemd, SystemdError};
 use crate::units::config_request::{CONFIG_REQUEST, ConfigRequest};
 use crate::units::datadir::DATADIR_REQUEST;
 use crate::units::durable;
+use crate::units::kill::{KILL_ORDER, KillOrder};
 
 /// How long a small unit may take.
 const UNIT_MAX: Duration = Duration::from_secs(60);
@@ -70,6 +71,9 @@ pub enum ActError {
     /// The evidence does not say which data directory it is about.
     #[error("the data directory is not known")]
     DatadirUnknown,
+    /// systemd does not say which run of the server it is ending.
+    #[error("the run of the server is not known")]
+    RunUnknown,
     /// The task that wrote to the disk did not end.
     #[error("an act was given up")]
     GivenUp,
@@ -213,5 +217,17 @@ impl Hands {
         let what = "stop the server";
         let run = self.systemd.run(Job::Stop, &self.unit, STOP_MAX).await;
         run.map_err(|source| ActError::Unit { what, source })
+    }
+
+    /// Kills the run of the server that systemd is ending, or has given up on. `invocation` is the
+    /// run that was looked at: the unit refuses to kill another.
+    ///
+    /// # Errors
+    /// The order's or the unit's.
+    pub async fn kill(&self, invocation: Option<String>) -> Result<(), ActError> {
+        let what = "kill the server";
+        let invocation = invocation.ok_or(ActError::RunUnknown)?;
+        self.request(what, KILL_ORDER, &KillOrder { invocation })?;
+        self.unit(what, "relight-kill.service", UNIT_MAX).await
     }
 }

@@ -72,5 +72,5 @@ impl Record for Question {
 
 impl Record for Answer {
     const KIND: RecordKind = RecordKind::PeerAnswer;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
 }

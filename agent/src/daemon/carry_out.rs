@@ -15,6 +15,8 @@ use relight_core::ids::{Epoch, Formation, Term};
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
 use relight_core::recovery::plan::{Action, Because, NodePlan, join_queue};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
@@ -361,6 +363,13 @@ pub fn follow(
     if plan.actions.is_empty() || thread.patience.waits() {
         return;
     }
+    if plan.kills() {
+        // Whoever waits for the end of the server has the hands.
+        if thread.killing.as_ref().is_none_or(JoinHandle::is_finished) {
+            thread.killing = Some(begin(member, picture, plan, look, None));
+        }
+        return;
+    }
     if !is_next_to_join(thread, picture, &plan) {
         return;
     }
@@ -379,6 +388,17 @@ pub fn follow(
     if matches!(plan.because, Because::Joins) {
         thread.patience.failed();
     }
+    begin(member, picture, plan, look, Some(hands));
+}
+
+/// Carries a plan out beside the rounds; the next one begins when it is done.
+fn begin(
+    member: &Arc<Member>,
+    picture: &Arc<MemberPicture>,
+    plan: NodePlan,
+    look: &Look,
+    hands: Option<OwnedMutexGuard<u64>>,
+) -> JoinHandle<()> {
     let (member, picture, look) = (member.clone(), picture.clone(), look.clone());
     tokio::spawn(async move {
         let _hands = hands;
@@ -391,7 +411,7 @@ pub fn follow(
             member.tell(Level::Warning, EventKind::Server, text);
         }
         member.wake.notify_one();
-    });
+    })
 }
 
 async fn carry_out(
@@ -454,6 +474,9 @@ async fn act(
         Action::Start => hands.start().await,
         Action::Bootstrap => hands.bootstrap().await,
         Action::Stop => hands.stop().await,
+        Action::Kill => {
+            hands.kill(look.unit.as_ref().and_then(|unit| unit.invocation.clone())).await
+        }
         Action::AcceptWrites => accept_writes(member).await,
     }
 }

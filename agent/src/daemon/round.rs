@@ -53,6 +53,8 @@ pub struct Thread {
     pub noted: Option<NotedView>,
     /// A view is being made durable; gives it, or nothing if it has to be tried again.
     pub noting: Option<JoinHandle<Result<Option<NotedView>, ActError>>>,
+    /// A server that does not end is being killed.
+    pub killing: Option<JoinHandle<()>>,
     /// What the Galera configuration was last written for.
     pub configured: Option<u64>,
     /// Since when this node could join, and has waited for its turn.
@@ -264,9 +266,14 @@ async fn steer(member: &Arc<Member>, thread: &mut Thread, picture: &Arc<MemberPi
 /// What a plan is worth telling: nothing when nothing is done.
 #[must_use]
 pub fn worth_telling(plan: &NodePlan) -> Option<(Level, String)> {
+    if plan.kills() {
+        let text = "the server was told to stop, does not end, and is in no primary component: \
+                    it is killed";
+        return Some((Level::Warning, text.to_owned()));
+    }
     let text = match plan.because {
         Because::AllIsWell | Because::NotMyTurn | Because::Watching => return None,
-        Because::Paused => return None,
+        Because::Paused | Because::EndsNot => return None,
         Because::StoppedByRequest => "the server stays stopped, as a person asked",
         Because::NotOnTheRoster => "this node is not on the roster any more: the server stops",
         Because::GateMissing => "putting the start gate in place",

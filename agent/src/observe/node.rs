@@ -21,6 +21,7 @@ use relight_core::lineage::permit::Standing;
 use relight_core::position::{Position, Quality, StoredPosition};
 use tokio::time::{Instant, sleep};
 
+use super::ending::{Ending, EndingLook, processor_time};
 use super::evidence::{Evidence, Setting, setting};
 use super::listening::{NETWORK, listens};
 use super::server::{ServerAnswer, ServerFacts, ServerProbe};
@@ -83,6 +84,11 @@ pub struct Memory {
     evidence_run: Option<String>,
     /// No start has passed the gate in this boot yet.
     untouched: Option<Untouched>,
+    /// How the end of a server that was told to stop comes on.
+    ending: Ending,
+    /// The last start that the gate had let through, and whether its server has last said that it
+    /// is in no primary component.
+    parted: (Option<String>, bool),
 }
 
 /// This boot has had no server yet: what its evidence unit finds is of today, whenever it ends.
@@ -119,6 +125,27 @@ impl Memory {
             self.untouched = None;
         }
         accepted
+    }
+}
+
+impl Memory {
+    /// Notes what the server says of its component; gives what this run of it has last said.
+    fn note_parted(
+        &mut self,
+        server: ServerState,
+        status: Option<&WsrepStatus>,
+        run: Option<&str>,
+    ) -> bool {
+        if self.parted.0.as_deref() != run || server.is_off() {
+            self.parted = (run.map(str::to_owned), false);
+        }
+        match status.map(|status| status.component) {
+            Some(ComponentStatus::NonPrimary) => self.parted.1 = true,
+            // A server without Galera calls itself disconnected, and serves.
+            Some(ComponentStatus::Primary | ComponentStatus::Disconnected) => self.parted.1 = false,
+            Some(ComponentStatus::Unknown) | None => {}
+        }
+        self.parted.1
     }
 }
 
@@ -168,6 +195,7 @@ impl NodeWatch {
         let mut warnings = evidence.trouble.clone();
         let seen = Seen { answer: &answer, listens: somebody_listens(unit.as_ref(), &evidence) };
         let (server, unpermitted) = server_state(unit.as_ref(), seen, &mut warnings);
+        let ending = unit.as_ref().ok().and_then(|unit| ending_look(unit, &answer));
         let facts = match answer {
             ServerAnswer::Live(facts) => Some(facts),
             ServerAnswer::Absent | ServerAnswer::Refused { .. } | ServerAnswer::Silent => None,
@@ -180,9 +208,14 @@ impl NodeWatch {
         let joins = status.as_ref().is_some_and(|it| it.local_state == LocalState::Joining);
         let grace = if joins { context.merge_grace.max(RECEIVING) } else { context.merge_grace };
         let lingering = self.note((server, in_primary, at), run, grace);
-        if server.is_off() {
-            self.memory().accept_boot_evidence(&evidence, run);
-        }
+        let (stop_hangs, parted) = {
+            let mut memory = self.memory();
+            if server.is_off() {
+                memory.accept_boot_evidence(&evidence, run);
+            }
+            let hangs = memory.ending.note(ending, Instant::now());
+            (hangs, memory.note_parted(server, status.as_ref(), run))
+        };
         let mut identities = context.views.identities.clone();
         learn_names(&mut identities, self.me, &evidence, facts.as_deref(), context.roster);
         let galera = facts
@@ -217,6 +250,8 @@ impl NodeWatch {
             weight,
             quorum_ignored,
             lingering,
+            stop_hangs,
+            parted,
             stopped_by_request: context.views.stopped_by_request,
             identities,
             warnings,
@@ -335,6 +370,19 @@ fn is_refused_start(unit: &UnitState) -> bool {
     step && unit.main_pid == Some(0)
 }
 
+/// Whether processes of a run that systemd has given up on are left.
+fn is_left(unit: &UnitState) -> bool {
+    unit.active == "failed" && unit.control_group.as_ref().is_some_and(|group| !group.is_empty())
+}
+
+/// What is seen of the end of a server that was told to stop; nothing of any other.
+fn ending_look(unit: &UnitState, answer: &ServerAnswer) -> Option<EndingLook> {
+    let stops = unit.active == "deactivating" || is_left(unit);
+    let group = unit.control_group.as_deref().filter(|_| stops)?;
+    let used = processor_time(Path::new(CONTROL_GROUPS), group);
+    Some(EndingLook { open: *answer != ServerAnswer::Absent, used })
+}
+
 /// What is seen of a server beside its unit.
 #[derive(Debug, Clone, Copy)]
 struct Seen<'a> {
@@ -377,11 +425,12 @@ fn server_state(
         },
         "activating" => (ServerState::Starting, false),
         "deactivating" => (ServerState::Stopping, false),
+        // A stop that systemd gave up on leaves the server in the group and the unit failed.
+        "failed" if is_left(unit) => (ServerState::Stopping, false),
         "inactive" | "failed" if somebody => {
             warnings.push("a server runs outside of its unit".to_owned());
             (ServerState::Running, true)
         }
-        // A stop that gave up on the server leaves it in the group and the unit failed.
         "inactive" | "failed" if unit.control_group.as_deref() != Some("") => {
             (ServerState::Unknown, false)
         }

@@ -13,6 +13,7 @@ pub mod durable;
 pub mod evidence;
 pub mod galera_config;
 pub mod gate_client;
+pub mod kill;
 pub mod locks;
 pub mod server_options;
 pub mod start_scripts;

@@ -146,6 +146,12 @@ pub struct NodeObservation {
     /// The server has been up without a primary component for longer than Galera needs to merge
     /// by itself. A timer: it starts attempts and permits nothing.
     pub lingering: bool,
+    /// The server was told to stop, and has for long neither ended nor been at work. A timer, as
+    /// [`Self::lingering`].
+    pub stop_hangs: bool,
+    /// The last word of this run of the server was that it is in no primary component. Not so where
+    /// it has said nothing yet.
+    pub parted: bool,
     /// A person stopped this server through Relight and wants it to stay so.
     pub stopped_by_request: bool,
     /// Which names in Galera's views belong to which node, as far as this agent has learned. Its

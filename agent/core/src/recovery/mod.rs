@@ -7,5 +7,6 @@ pub mod admission;
 pub mod form;
 pub mod hold;
 pub mod judge;
+pub mod kill;
 pub mod plan;
 pub mod successor;

@@ -6,6 +6,7 @@
 
 use super::admission::{Admission, admission};
 use super::judge::is_ours;
+use super::kill::kill_is_due;
 use crate::evidence::frontier::{Frontier, ViewFile, ViewMember};
 use crate::evidence::observation::{Component, NodeObservation, ServerState};
 use crate::evidence::survey::Survey;
@@ -44,6 +45,8 @@ pub enum Action {
     Bootstrap,
     /// Stop it in an orderly way.
     Stop,
+    /// Kill the run that was told to stop and does not end.
+    Kill,
     /// Record that clients are let in, then lift `read_only` (R14).
     AcceptWrites,
 }
@@ -73,6 +76,8 @@ pub enum Because {
     Joins,
     /// This server runs beside the primary component, and has not come nearer to it for long.
     LeftBehind,
+    /// This server was told to stop, is in no primary component, and does not end.
+    EndsNot,
     /// The data of this node is not known to be on the lineage; it is kept (R18).
     OffLineage,
     /// The evidence of this node is not what was decided upon.
@@ -99,12 +104,20 @@ impl NodePlan {
         Self { actions: Vec::new(), because }
     }
 
+    /// Whether it kills a server that was told to stop. Nobody else may act on that server then, so
+    /// this does not wait for whoever waits for its end.
+    #[must_use]
+    pub fn kills(&self) -> bool {
+        self.actions.contains(&Action::Kill)
+    }
+
     /// Whether the ledger has to be read by a quorum once more right before it is carried out.
     #[must_use]
     pub fn irreversible(&self) -> bool {
         self.actions.iter().any(|action| match action {
             Action::CloseGate | Action::Configure { .. } | Action::Stop => false,
-            Action::ForgetView
+            Action::Kill
+            | Action::ForgetView
             | Action::AllowBootstrap { .. }
             | Action::ForceStateTransfer
             | Action::Grant(_)
@@ -121,8 +134,13 @@ pub fn node_plan(document: &Document, survey: &Survey, me: NodeId, gate_closed: 
     let Some(own) = survey.observations.get(&me) else {
         return NodePlan::nothing(Because::NotMyTurn);
     };
+    let kills = kill_is_due(document, survey, own);
     let Some(member) = document.roster.members.get(&me) else {
-        let actions = if own.server.is_off() { Vec::new() } else { vec![Action::Stop] };
+        let actions = match own.server.is_off() {
+            true => Vec::new(),
+            false if kills => vec![Action::Kill],
+            false => vec![Action::Stop],
+        };
         return NodePlan { actions, because: Because::NotOnTheRoster };
     };
     if member.role == Role::Witness {
@@ -133,6 +151,9 @@ pub fn node_plan(document: &Document, survey: &Survey, me: NodeId, gate_closed: 
     }
     if !document.in_charge {
         return NodePlan::nothing(Because::Watching);
+    }
+    if kills {
+        return NodePlan { actions: vec![Action::Kill], because: Because::EndsNot };
     }
     if !gate_closed {
         return NodePlan { actions: vec![Action::CloseGate], because: Because::GateMissing };
@@ -297,7 +318,11 @@ fn beside(own: &NodeObservation, somebody_serves: bool) -> NodePlan {
 /// Until then it may be about to lose its quorum with the others that went at the same moment
 /// (facts/galera.md 1.10: at once for one of three, after six seconds for two), and a server that
 /// joins nobody waits for half a minute.
-fn may_be_joined(document: &Document, other: &NodeObservation, own: &NodeObservation) -> bool {
+pub(super) fn may_be_joined(
+    document: &Document,
+    other: &NodeObservation,
+    own: &NodeObservation,
+) -> bool {
     let me = ViewMember::Node(own.node);
     let counts_me = other.galera.as_ref().is_some_and(|galera| galera.members.contains(&me));
     other.node != own.node && other.in_primary() && is_ours(document, other) && !counts_me

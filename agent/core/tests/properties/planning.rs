@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use relight_core::evidence::frontier::ViewMember;
 use relight_core::evidence::observation::{
-    Component, NodeObservation, Served, ServerState, WsrepState,
+    Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::Epoch;
@@ -134,6 +134,36 @@ proptest! {
         }
     }
 
+    /// What is killed was told to stop, and nobody can lose a quorum or a client by it.
+    #[test]
+    fn nobody_is_killed_who_may_be_in_a_primary_component(case in any_case()) {
+        for own in case.survey.observations.values() {
+            let plan = node_plan(&case.document, &case.survey, own.node, true);
+            if !plan.kills() {
+                continue;
+            }
+            prop_assert_eq!(&plan.actions, &[Action::Kill], "and nothing else");
+            prop_assert!(plan.irreversible());
+            prop_assert!(own.server == ServerState::Stopping && own.stop_hangs, "{own:?}");
+            prop_assert!(!own.in_primary(), "{own:?}");
+            let me = ViewMember::Node(own.node);
+            let primary: Vec<&LiveGalera> = case
+                .survey
+                .observations
+                .values()
+                .filter(|it| it.node != own.node && it.in_primary())
+                .filter_map(|it| it.galera.as_ref())
+                .collect();
+            prop_assert!(primary.iter().all(|it| !it.members.contains(&me)), "{primary:?}");
+            let ours = case.survey.data_nodes(&case.document).any(|it| {
+                it.node != own.node && it.in_primary() && is_ours(&case.document, it)
+            });
+            let complete = case.survey.unheard(&case.document).is_empty();
+            let quiet = complete && own.served == Served::NotSinceStart;
+            prop_assert!(own.parted || ours || quiet, "who knows that it is in none? {own:?}");
+        }
+    }
+
     /// R22: whoever is off the roster stops its server and touches nothing else.
     #[test]
     fn whoever_was_removed_only_stops(case in any_case()) {
@@ -143,7 +173,7 @@ proptest! {
             }
             let plan = node_plan(&case.document, &case.survey, own.node, true);
             prop_assert_eq!(plan.because, Because::NotOnTheRoster);
-            prop_assert!(plan.actions.iter().all(|it| *it == Action::Stop));
+            prop_assert!(plan.actions.iter().all(|it| [Action::Stop, Action::Kill].contains(it)));
             prop_assert_eq!(plan.actions.is_empty(), proven_off(own));
         }
     }
@@ -226,6 +256,44 @@ fn a_server_that_comes_no_nearer_to_its_component_joins_anew() {
     assert_eq!(plan(true, &donor).actions, [Action::Stop]);
     assert_eq!(plan(false, &donor).actions, []);
     assert_eq!(plan(true, &[]).actions, [], "the coordinator has to freeze first");
+}
+
+/// It is killed when it is known to be in no primary component, however that is known.
+#[test]
+fn a_server_that_does_not_end_is_killed() {
+    let document = document(3);
+    let last = view(2, 3, members(&[1, 2, 3]));
+    let own =
+        NodeObservation { server: ServerState::Stopping, stop_hangs: true, ..off(2, last.clone()) };
+    let serves = |of_view: &[u64]| {
+        let mut galera = serving(&document);
+        galera.members = members(of_view).into_iter().collect();
+        let (server, galera) = (ServerState::Running, Some(galera));
+        NodeObservation { server, galera, ..off(1, last.clone()) }
+    };
+    let kills = |own: &NodeObservation, others: &[NodeObservation]| {
+        let survey = Survey::of(others.iter().cloned().chain([own.clone()]));
+        let plan = node_plan(&document, &survey, node(2), true);
+        assert_eq!(plan.because == Because::EndsNot, plan.kills());
+        plan.kills()
+    };
+    let third = off(3, last.clone());
+    assert!(kills(&own, &[serves(&[1, 3])]), "the component has gone on without it");
+    assert!(!kills(&own, &[serves(&[1, 2, 3])]), "the component would miss its vote");
+    assert!(!kills(&own, &[off(1, last.clone()), third.clone()]), "it may serve alone");
+
+    let parted = NodeObservation { parted: true, ..own.clone() };
+    assert!(kills(&parted, &[]));
+    assert!(!kills(&parted, &[serves(&[1, 2, 3])]), "it has merged since");
+    let patient = NodeObservation { stop_hangs: false, ..parted.clone() };
+    assert!(!kills(&patient, &[]));
+    for server in [ServerState::Running, ServerState::Hung, ServerState::Starting] {
+        assert!(!kills(&NodeObservation { server, ..parted.clone() }, &[]), "nobody stops it");
+    }
+
+    let quiet = NodeObservation { served: Served::NotSinceStart, ..own };
+    assert!(kills(&quiet, &[off(1, last.clone()), third]), "nobody is in a primary component");
+    assert!(!kills(&quiet, &[off(1, last)]), "it may be in one with a node that is not heard");
 }
 
 /// Two that come in at the same moment could take each other for a donor.

@@ -127,6 +127,8 @@ pub fn off(number: u64, view: View) -> NodeObservation {
         weight: Some(1),
         quorum_ignored: Some(false),
         lingering: false,
+        stop_hangs: false,
+        parted: false,
         stopped_by_request: false,
         identities: BTreeMap::new(),
         warnings: Vec::new(),
@@ -442,13 +444,18 @@ pub fn any_case() -> impl Strategy<Value = Case> {
                 let base = pool.prop_flat_map(move |pool| down_node(number, pool));
                 let galera = prop::option::weighted(0.7, any_galera(size));
                 let permit = prop::option::of(any_permit());
-                (base, server, galera, permit, any::<bool>()).prop_map(
-                    |(base, server, galera, permit, stopped_by_request)| NodeObservation {
-                        server,
-                        galera,
-                        permit,
-                        stopped_by_request,
-                        ..base
+                let stops = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.3));
+                (base, server, galera, permit, stops).prop_map(
+                    |(base, server, galera, permit, (stopped_by_request, stop_hangs, parted))| {
+                        NodeObservation {
+                            server,
+                            galera,
+                            permit,
+                            stopped_by_request,
+                            stop_hangs,
+                            parted,
+                            ..base
+                        }
                     },
                 )
             };

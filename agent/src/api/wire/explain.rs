@@ -171,6 +171,9 @@ fn remarks(seen: Seen<'_>, report: &NodeObservation) -> Vec<String> {
     if report.lingering {
         remarks.push("the server has been without a primary component for long");
     }
+    if report.stop_hangs {
+        remarks.push("the server was told to stop, and does not end");
+    }
     let gate_closed = report.node != seen.member.me || seen.member.gate_closed;
     let plan = node_plan(seen.document(), &seen.member.survey, report.node, gate_closed);
     let mut remarks: Vec<String> = remarks.into_iter().map(str::to_owned).collect();

@@ -86,6 +86,7 @@ fn action_words(action: &Action) -> String {
         Action::Start => "start the server".to_owned(),
         Action::Bootstrap => "start the server as the first of a new component".to_owned(),
         Action::Stop => "stop the server".to_owned(),
+        Action::Kill => "kill the server, which does not end".to_owned(),
         Action::AcceptWrites => "let clients write".to_owned(),
     }
 }
@@ -104,6 +105,7 @@ pub(super) const fn because_words(because: Because) -> &'static str {
         Because::Reforms => "this node takes part in the decided common start",
         Because::Joins => "a primary component waits for this node",
         Because::LeftBehind => "this server runs beside the primary component, and comes no nearer",
+        Because::EndsNot => "this server was told to stop, and does not end",
         Because::OffLineage => "the data of this node is not known to be on the lineage",
         Because::EvidenceChanged => "the evidence of this node is not what was decided upon",
         Because::PositionUnknown => "the position of this node has to be found out first",

@@ -124,6 +124,8 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
         weight: Some(1),
         quorum_ignored: Some(false),
         lingering: false,
+        stop_hangs: false,
+        parted: false,
         stopped_by_request: false,
         identities: BTreeMap::new(),
         warnings: Vec::new(),

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use relight_core::evidence::frontier::Frontier;
+use relight_core::evidence::frontier::ViewMember;
 use relight_core::evidence::observation::{Component, ServerState, WsrepState};
 use relight_core::ids::{Epoch, HistoryId};
 use relight_core::ledger::document::{Document, Step};
@@ -302,6 +303,29 @@ fn a_lost_record_is_the_reason_when_everybody_else_is_there() {
     let told = explanation(&lost).evidence.into_iter().find(|it| it.node == "db-a").unwrap();
     let remark = "it does not vote: its record cannot be read".to_owned();
     assert!(told.remarks.contains(&remark), "{:?}", told.remarks);
+}
+
+#[test]
+fn a_server_that_does_not_end_is_told_and_what_is_done_about_it() {
+    let mut stuck = off(3, 1041);
+    stuck.server = ServerState::Stopping;
+    stuck.stop_hangs = true;
+    let told = |members: &[u64]| {
+        let mut serves = synced(1);
+        serves.galera.as_mut().unwrap().members =
+            members.iter().map(|it| ViewMember::Node(node(*it))).collect();
+        let picture = picture(document(), [serves, synced(2), stuck.clone()]);
+        let verdict = cluster_status(&picture).verdict.unwrap();
+        assert_eq!(verdict.reason(), Reason::ServerDown);
+        let found = explanation(&picture).evidence.into_iter().find(|it| it.node == "db-c");
+        let remark = "the server was told to stop, and does not end".to_owned();
+        assert!(found.unwrap().remarks.contains(&remark));
+        verdict.detail
+    };
+    let detail = told(&[1, 2, 3]);
+    assert!(detail.ends_with("db-c is stopping"), "the others count it: {detail}");
+    let detail = told(&[1, 2]);
+    assert!(detail.ends_with("db-c was told to stop, does not end, and is killed"), "{detail}");
 }
 
 #[test]

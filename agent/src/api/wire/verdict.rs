@@ -271,6 +271,9 @@ fn absence(seen: Seen<'_>, node: NodeId) -> (Absence, String) {
         Because::PositionUnknown => {
             (Absence::ServerDown, "is off, and its position is not known".to_owned())
         }
+        Because::EndsNot => {
+            (Absence::ServerDown, "was told to stop, does not end, and is killed".to_owned())
+        }
         Because::AllIsWell
         | Because::NotMyTurn
         | Because::Paused

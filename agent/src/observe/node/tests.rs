@@ -19,6 +19,7 @@ fn unit(active: &str) -> UnitState {
         sub: String::new(),
         main_pid: Some(0),
         control_group: Some(String::new()),
+        invocation: None,
     }
 }
 
@@ -84,11 +85,23 @@ fn a_unit_that_left_processes_behind_is_not_off() {
         control_group: Some("/system.slice/mariadb.service".into()),
         ..unit(active)
     };
-    for active in ["inactive", "failed"] {
+    // What has failed and is still there was told to stop, and did not end.
+    for (active, expected) in
+        [("inactive", ServerState::Unknown), ("failed", ServerState::Stopping)]
+    {
         let (state, _) = state(Ok(&left(active)), &ServerAnswer::Absent, &mut Vec::new());
-        assert_eq!(state, ServerState::Unknown, "R2: {active}");
+        assert_eq!(state, expected, "R2: {active}");
         assert!(!state.is_off());
     }
+    for answer in answers() {
+        let found = state(Ok(&left("failed")), &answer, &mut Vec::new());
+        assert_eq!(found, (ServerState::Stopping, false), "not outside of its unit: {answer:?}");
+    }
+    let look = |active| ending_look(&left(active), &ServerAnswer::Silent).map(|it| it.open);
+    assert_eq!(look("failed"), Some(true));
+    assert_eq!(look("deactivating"), Some(true));
+    assert_eq!([look("inactive"), look("active")], [None, None]);
+    assert_eq!(ending_look(&unit("failed"), &ServerAnswer::Absent), None, "it has ended");
 }
 
 /// A bare server that waits for the members of its last view has no socket yet.
@@ -185,4 +198,28 @@ fn a_running_server_says_how_it_votes() {
     assert_eq!(said("pc.ignore_sb = perhaps; pc.weight = x"), (None, None));
     // A server that says nothing leaves it to the files, and here there are none.
     assert_eq!(votes(&Evidence::default(), Some(&facts(&[]))), (None, None));
+}
+
+/// What is last said counts until the next run, and silence takes nothing back.
+#[test]
+fn what_a_run_last_said_is_of_that_run() {
+    let says = |component| WsrepStatus { component, ..parse_wsrep_status(&[]) };
+    let (primary, parted) = (says(ComponentStatus::Primary), says(ComponentStatus::NonPrimary));
+    let mut memory = Memory::default();
+    let mut note =
+        |server, status: Option<&WsrepStatus>, run| memory.note_parted(server, status, Some(run));
+    use ServerState::{Failed, Hung, Running, Starting, Stopping};
+    assert!(!note(Stopping, None, "a"), "it has said nothing");
+    assert!(note(Running, Some(&parted), "a"));
+    assert!(note(Hung, None, "a"));
+    assert!(note(Stopping, None, "a"));
+    assert!(!note(Stopping, None, "b"), "another run");
+    assert!(note(Running, Some(&parted), "b"));
+    assert!(!note(Running, Some(&primary), "b"), "it has merged");
+    assert!(!note(Stopping, None, "b"));
+    assert!(note(Running, Some(&parted), "b"));
+    assert!(!note(Failed, None, "b"));
+    assert!(!note(Starting, None, "b"), "a start around the gate has no number");
+    let alone = says(ComponentStatus::Disconnected);
+    assert!(!note(Running, Some(&alone), "c"), "without Galera it serves");
 }
