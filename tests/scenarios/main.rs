@@ -22,6 +22,7 @@ mod plain_galera;
 mod power_loss;
 mod runner;
 mod scene;
+mod stuck;
 mod unit_generations;
 mod witness;
 
@@ -146,6 +147,11 @@ const STORIES: &[Story] = &[
         name: "hung_server",
         about: "a frozen server is seen as hung and waited for, and status answers beside it",
         run: one_node::hung_server,
+    },
+    Story {
+        name: "stuck_server",
+        about: "servers that do not end when they are told to are killed, and join anew",
+        run: stuck::stuck_server,
     },
     Story {
         name: "paused",
