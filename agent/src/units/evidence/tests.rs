@@ -82,6 +82,15 @@ fn numbers_grow_and_a_newer_record_is_kept() {
     assert_eq!(next_number(&path).unwrap(), 1, "a torn record cannot hold up recovery");
 }
 
+/// A recovery that can be reached looks like a server, and the agent took its evidence anew.
+#[test]
+fn nobody_can_reach_the_recovery() {
+    let words = recovery_arguments(Path::new("/data"));
+    for word in ["--datadir=/data", "--wsrep_recover", "--skip-networking", "--socket="] {
+        assert!(words.iter().any(|it| it == word), "{words:?}");
+    }
+}
+
 #[test]
 fn a_server_that_cannot_be_run_is_told_apart_from_one_that_failed() {
     let nowhere = Path::new("/nonexistent");
