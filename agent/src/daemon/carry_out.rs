@@ -240,6 +240,10 @@ async fn note_view(
     }
     // A member that waits for a state transfer has not the data of the view (facts/galera.md 1.2).
     let Some(galera) = own.galera.as_ref().filter(|_| own.is_synced()) else { return };
+    // It needs the hands that let clients in, and nobody has acknowledged anything before that.
+    if picture.document.decision.is_some() || picture.because == Because::Opened {
+        return;
+    }
     let Some(conf_id) = galera.conf_id else { return };
     let now = (conf_id, galera.group.clone());
     if thread.noted.as_ref() == Some(&now) || thread.patience.waits() {

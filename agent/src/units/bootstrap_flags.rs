@@ -39,7 +39,16 @@ impl Sources {
     /// Looks at everything that decides about the next start of `unit`.
     #[must_use]
     pub fn gather(unit: &str) -> Self {
-        let shown = systemctl::show(unit, &["EnvironmentFiles", "ExecStart"]).unwrap_or_default();
+        // Each asks a program of its own, and every start of the server waits for all three.
+        let (shown, manager, options) = std::thread::scope(|scope| {
+            let manager = scope.spawn(systemctl::manager_environment);
+            let options = scope.spawn(EffectiveOptions::read);
+            let shown = systemctl::show(unit, &["EnvironmentFiles", "ExecStart"]);
+            (shown, manager.join(), options.join())
+        });
+        let shown = shown.unwrap_or_default();
+        let manager = manager.map(Result::unwrap_or_default).unwrap_or_default();
+        let options = options.unwrap_or_default();
         let mut paths: Vec<String> = FLAG_FILES.map(str::to_owned).into();
         let listed = shown.get("EnvironmentFiles").map(String::as_str).unwrap_or_default();
         paths.extend(listed.lines().filter_map(environment_file));
@@ -52,7 +61,6 @@ impl Sources {
                 Some((path, String::from_utf8_lossy(&content).into_owned()))
             })
             .collect();
-        let manager = systemctl::manager_environment().unwrap_or_default();
         Self {
             environment: std::env::vars_os()
                 .map(|(name, value)| {
@@ -62,7 +70,7 @@ impl Sources {
             manager: variables(&manager),
             files,
             command_line: shown.get("ExecStart").cloned().unwrap_or_default(),
-            options: EffectiveOptions::read(),
+            options,
         }
     }
 
