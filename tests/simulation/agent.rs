@@ -128,6 +128,8 @@ pub struct Agent {
     pub knowledge: Option<Knowledge>,
     /// Whether the evidence is of today: since which start of the server.
     pub evidence_of: Option<Option<u32>>,
+    /// What was heard in the last round.
+    pub heard: Survey,
     /// Operations on the ledger that are under way.
     pub talks: Vec<Talk>,
 }
@@ -310,12 +312,16 @@ impl World {
         let round = self.nodes[node].agent.round.as_mut();
         let survey = round.and_then(|round| round.survey.take());
         self.end_round(node);
-        let Some(survey) = survey else { return };
-        let read = document.clone();
-        let mutated = self.mutated_view(node, &document, &survey);
+        let Some(heard) = survey else { return };
+        self.judge(node, &document, &heard);
+        self.nodes[node].agent.heard = heard;
+    }
+
+    fn judge(&mut self, node: Node, read: &Rc<Document>, heard: &Survey) {
+        let mutated = self.mutated_view(node, read, heard);
         let (document, survey) = match &mutated {
             Some(other) => (&other.0, &other.1),
-            None => (&*document, &survey),
+            None => (&**read, heard),
         };
         self.keep_records(node, survey);
         let overdue = self.overdue(node, document);
@@ -349,7 +355,7 @@ impl World {
             return;
         }
         if plan.irreversible() {
-            agent.planned = Some((plan, read));
+            agent.planned = Some((plan, read.clone()));
             self.ask_ledger(node, Operation::Recheck);
         } else {
             self.begin_carrying(node, plan);

@@ -161,6 +161,55 @@ fn starts_by_hand_right_after_the_power_loss_fork_nothing() {
     }
 }
 
+/// All lose their power, and the one that acknowledged the last row does not return. A person
+/// gives it up.
+fn given_up(seed: u64, mutation: Mutation) -> (World, usize) {
+    let mut world = World::running(seed, 4, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.write_every_ms = 20;
+    world.run_until(10_000);
+    world.inject(Fault::CutAll);
+    let rows = |node: &usize| world.nodes[*node].dir.log.len();
+    let gone = (0..4).max_by_key(rows).unwrap_or_default();
+    for node in (0..4).filter(|it| *it != gone) {
+        at(&mut world, 2_000, Fault::PowerOn(node));
+    }
+    world.run_until(20_000);
+    world.inject(Fault::Remove(gone));
+    world.run_until(60_000);
+    (world, gone)
+}
+
+/// R12: nothing is lost in silence. The epoch says whose rows may be missing, and whoever was given
+/// up while others served is not named: they have all that it had.
+#[test]
+fn whoever_is_given_up_is_named_in_the_epoch() {
+    let mut lost = 0;
+    for seed in 1..=60 {
+        let (mut world, gone) = given_up(seed, Mutation::None);
+        assert_eq!(world.violation, None, "seed {seed}");
+        let record = world.document.epoch().cloned().expect("an epoch");
+        assert_eq!(record.epoch, Epoch(2), "seed {seed}");
+        let names: Vec<_> = record.given_up.keys().copied().collect();
+        assert_eq!(names, [id(gone)], "seed {seed}");
+        assert!(world.document.given_up.is_empty(), "seed {seed}");
+        let log = &world.nodes[(gone + 1) % 4].dir.log;
+        lost += world.acknowledged.iter().filter(|(at, row)| log.get(*at) != Some(row)).count();
+        world.inject(Fault::PowerOn(gone));
+        recovers(&mut world, 60_000);
+        // The next one goes while the last serves.
+        let next = (gone + 1) % 4;
+        world.healed = false;
+        world.inject(Fault::CutPower(next));
+        go(&mut world, 10_000);
+        world.inject(Fault::Remove(next));
+        go(&mut world, 10_000);
+        assert!(!world.document.roster.members.contains_key(&id(next)), "seed {seed}");
+        assert!(world.document.given_up.is_empty(), "seed {seed}");
+    }
+    assert!(lost > 0, "no row was ever lost with it: the story has to reach that");
+}
+
 /// Story 7.
 #[test]
 fn one_that_does_not_return_is_named_and_waited_for() {
@@ -582,6 +631,7 @@ pub fn hunt(seed: u64, mutation: Mutation) -> World {
     match mutation {
         Mutation::EvidenceOnce => two_outages(seed, mutation),
         Mutation::SilenceIsAbsence => survivor_cut_off(seed, mutation),
+        Mutation::GivenUpInSilence => given_up(seed, mutation).0,
         Mutation::ReplaceWithoutHolder => holder_gone(seed, mutation),
         Mutation::PermitNotSpent => typed_again_and_again(seed, mutation, false),
         Mutation::FlagUnchecked => typed_again_and_again(seed, mutation, true),

@@ -424,8 +424,10 @@ impl World {
             self.take_evidence(node);
             let machine = &self.nodes[node];
             let has_data = machine.role == Role::Data && machine.dir.history.is_some();
-            if has_data && !machine.agent.durable.gate_closed {
-                // Not ours yet: systemd starts mariadb at boot.
+            let theirs = machine.dir.group.is_none();
+            if has_data && theirs && !machine.agent.durable.gate_closed {
+                // Not ours yet: systemd starts mariadb at boot. Whoever left has no configuration
+                // of ours any more, and its server joins nobody.
                 self.after(3_000, Event::Fault(Fault::PlainStart(node)));
             }
         }

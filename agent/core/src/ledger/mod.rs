@@ -4,6 +4,7 @@ pub mod acceptor;
 pub mod ballot;
 pub mod change;
 pub mod change_roster;
+pub mod departure;
 pub mod document;
 pub mod electorate;
 pub mod proposer;

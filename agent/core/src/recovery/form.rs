@@ -12,7 +12,7 @@ use crate::evidence::observation::{NodeObservation, Served};
 use crate::evidence::survey::Survey;
 use crate::ids::{HistoryId, NodeId, Seqno};
 use crate::ledger::document::Document;
-use crate::lineage::epoch::Lane;
+use crate::lineage::epoch::{GivenUp, Lane};
 use crate::position::{Position, StoredPosition};
 
 /// A formation that the evidence allows.
@@ -28,6 +28,8 @@ pub struct Formation {
     pub view: Option<View>,
     /// The highest usable position of those whose rows count.
     pub position: Position,
+    /// Whose rows may be missing in it, because a person gave them up.
+    pub given_up: GivenUp,
 }
 
 /// Which formation the evidence allows, or why none.
@@ -41,22 +43,30 @@ pub fn formation(document: &Document, survey: &Survey) -> Result<Formation, Hold
     let newest = newest_view(&reports)?;
     let strangers =
         reports.iter().filter_map(|report| report.frontier.view()).any(View::has_strangers);
-    // With every data node of the roster here, and nobody beside them in any view, there is no
-    // outside in which something could have gone on.
+    // With every data node of the roster here, and nobody beside them in any view but such as a
+    // person has taken off, there is no outside in which something could have gone on.
     let complete = unheard.is_empty() && !strangers;
     let held_the_state = newest.is_none_or(|view| held_the_state(&reports, view));
     if !complete {
-        nobody_outside_went_on(&reports, newest, &unheard)?;
-        if let (Some(view), false) = (newest, held_the_state) {
-            let nodes = view.nodes().collect();
-            return Err(Hold::FrontierUnknown { nodes, missing: unheard });
-        }
+        nothing_is_missed(&reports, newest, &unheard)?;
     }
     let accountable = accountable(document, &reports, newest, complete, held_the_state);
     let position = highest_position(&reports, &accountable)?;
     goes_on_from_the_lineage(document, &reports, position)?;
-    Ok(reform(document, &reports, newest, position)
-        .unwrap_or_else(|| cold(&reports, &accountable, newest, position)))
+    let formation = reform(document, &reports, newest, position)
+        .unwrap_or_else(|| cold(&reports, &accountable, newest, position));
+    Ok(Formation { given_up: given_up(document, &reports, newest), ..formation })
+}
+
+/// Who is missed among those that a person has given up: nobody, where the formation would also be
+/// allowed if they were on the roster and silent; else all of them, because what one of them had
+/// could be with another (R5, R12).
+fn given_up(document: &Document, reports: &[&NodeObservation], newest: Option<&View>) -> GivenUp {
+    let absent: BTreeSet<NodeId> = document.given_up.keys().copied().collect();
+    match nothing_is_missed(reports, newest, &absent) {
+        Ok(()) => GivenUp::new(),
+        Err(_) => document.given_up.clone(),
+    }
 }
 
 /// Every vote must weigh one, and Galera's own quorum rules must be in force (R5).
@@ -102,7 +112,24 @@ fn held_the_state(reports: &[&NodeObservation], newest: &View) -> bool {
     })
 }
 
-/// R4 and R5, when somebody has not reported.
+/// R4, R5 and R12, when somebody has not reported: neither could anybody outside have gone on, nor
+/// have rows that count.
+fn nothing_is_missed(
+    reports: &[&NodeObservation],
+    newest: Option<&View>,
+    unheard: &BTreeSet<NodeId>,
+) -> Result<(), Hold> {
+    nobody_outside_went_on(reports, newest, unheard)?;
+    match newest.filter(|view| !held_the_state(reports, view)) {
+        None => Ok(()),
+        Some(view) => {
+            let nodes = view.nodes().collect();
+            Err(Hold::FrontierUnknown { nodes, missing: unheard.clone() })
+        }
+    }
+}
+
+/// R4 and R5.
 fn nobody_outside_went_on(
     reports: &[&NodeObservation],
     newest: Option<&View>,
@@ -317,6 +344,7 @@ fn reform(
         holders,
         view: Some(view.clone()),
         position,
+        given_up: GivenUp::new(),
     })
 }
 
@@ -339,5 +367,6 @@ fn cold(
         holders: leader.into_iter().collect(),
         view: newest.cloned(),
         position,
+        given_up: GivenUp::new(),
     }
 }

@@ -8,7 +8,7 @@ use relight_core::evidence::survey::Survey;
 use relight_core::ids::{AcceptorId, Epoch, HistoryId, Term};
 use relight_core::ledger::change::ChangeRefused;
 use relight_core::ledger::document::Document;
-use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::{Verdict, judge};
 
@@ -23,6 +23,7 @@ fn led_by(number: u64) -> Formation {
         holders: [node(number)].into(),
         view: None,
         position: at(1, 5),
+        given_up: GivenUp::new(),
     }
 }
 
@@ -88,14 +89,14 @@ proptest! {
         let mut beside = beside.into_iter();
         let mut steps = 0;
         while document.roster.members.contains_key(&node(leaver)) {
-            document = document.step_off(node(leaver)).unwrap();
+            document = document.step_off(node(leaver), None).unwrap();
             if let Some(change) = beside.next().flatten() {
                 document = roster_changed(&document, change);
             }
             steps += 1;
             prop_assert!(steps <= 8, "{:?}", document.roster);
         }
-        let gone = document.step_off(node(leaver)).unwrap();
+        let gone = document.step_off(node(leaver), None).unwrap();
         prop_assert_eq!(&gone, &document);
         let kept: Vec<_> = document.roster.members.values().map(|it| it.acceptor).collect();
         let left = document.settle().roster.electorate.voters;

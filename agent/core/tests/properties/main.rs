@@ -14,6 +14,7 @@
 
 mod admitting;
 mod changing;
+mod departing;
 mod forming;
 mod judging;
 mod planning;

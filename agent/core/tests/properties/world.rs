@@ -21,7 +21,7 @@ use relight_core::ledger::document::{Decision, Document, Frozen, Pause, Step, Wr
 use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::{Member, Role, Roster};
 use relight_core::ledger::settings::Settings;
-use relight_core::lineage::epoch::{EpochRecord, Lane};
+use relight_core::lineage::epoch::{EpochRecord, GivenUp, Lane};
 use relight_core::lineage::permit::{Mode, Permit};
 use relight_core::position::{Position, Quality, StoredPosition};
 
@@ -70,6 +70,7 @@ pub fn record(epoch: u64, base: u64) -> EpochRecord {
         base: Seqno(base),
         members: BTreeSet::new(),
         formation: Some(Formation(epoch)),
+        given_up: GivenUp::new(),
     }
 }
 
@@ -105,6 +106,7 @@ pub fn document(size: u64) -> Document {
         pause: None,
         settings: Settings::default(),
         tokens: BTreeMap::new(),
+        given_up: GivenUp::new(),
     }
 }
 
@@ -176,6 +178,7 @@ pub fn decision(lane: Lane, holders: &[u64], base: u64) -> Decision {
             .collect(),
         step: Step::Decided,
         term: Term(3),
+        given_up: GivenUp::new(),
     }
 }
 

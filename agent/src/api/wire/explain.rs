@@ -17,7 +17,7 @@ use relight_core::recovery::plan::node_plan;
 use relight_proto::v1;
 
 use super::plan::because_words;
-use super::seen::{Seen, position_words, verb};
+use super::seen::{Seen, missing_rows_words, position_words, verb};
 use super::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
 use super::verdict::formation_words;
 use super::{reason_word, rfc3339_of_ms};
@@ -446,6 +446,10 @@ fn missing_member(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             (FAILS, format!("{list} {has} no usable position"))
         }
         other if stage(other) <= Stage::Positions => after(other),
+        Ok(Formation { given_up, .. }) if !given_up.is_empty() => (
+            FAILS,
+            format!("a person gave them up: {}", missing_rows_words(given_up).unwrap_or_default()),
+        ),
         Ok(_) | Err(_) => {
             (HOLDS, "every node whose rows count reports a usable position".to_owned())
         }

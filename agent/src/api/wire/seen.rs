@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use relight_core::evidence::frontier::{View, ViewMember};
 use relight_core::evidence::observation::NodeObservation;
-use relight_core::ids::NodeId;
+use relight_core::ids::{NodeId, NodeName};
 use relight_core::ledger::document::Document;
+use relight_core::lineage::epoch::GivenUp;
 use relight_core::position::Position;
 use relight_core::recovery::judge::is_ours;
 
@@ -140,6 +141,14 @@ pub(super) fn sentence_list(names: &[String]) -> String {
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
+}
+
+/// `rows that only db-b or db-c held may be missing`; nothing where nobody was given up (R12).
+pub(crate) fn missing_rows_words(given_up: &GivenUp) -> Option<String> {
+    let mut names: Vec<&str> = given_up.values().map(NodeName::as_str).collect();
+    names.sort_unstable();
+    (!names.is_empty())
+        .then(|| format!("rows that only {} held may be missing", names.join(" or ")))
 }
 
 /// `is` or `are`, and the like.

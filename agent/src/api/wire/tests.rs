@@ -30,6 +30,8 @@ use super::*;
 use crate::daemon::picture::Picture;
 use relight_core::position::Quality;
 
+mod losses;
+
 fn paused(mut document: Document) -> Document {
     let until_unix_ms = 1_795_148_055_000;
     let (reason, by) = ("moving racks".to_owned(), "db-b".to_owned());

@@ -14,7 +14,7 @@ use relight_core::recovery::plan::{Because, node_plan};
 use relight_proto::v1::{self, Reason, VerdictState};
 
 use super::rfc3339_of_ms;
-use super::seen::{Seen, position_words, sentence_list, verb};
+use super::seen::{Seen, missing_rows_words, position_words, sentence_list, verb};
 use crate::daemon::picture::Picture;
 
 /// What a node that belongs to no cluster is told.
@@ -139,7 +139,7 @@ fn being_recovered(seen: Seen<'_>, nodes: &BTreeSet<NodeId>) -> bool {
 /// `reform: db-a and db-b start together at H:42`.
 pub(super) fn formation_words(seen: Seen<'_>, formation: &Formation) -> String {
     let position = position_words(&formation.position);
-    match formation.leader {
+    let how = match formation.leader {
         Some(leader) => {
             let name = seen.name(leader);
             format!("{}: {name} leads at {position}, the others join", formation.lane)
@@ -148,6 +148,10 @@ pub(super) fn formation_words(seen: Seen<'_>, formation: &Formation) -> String {
             let list = seen.list(&formation.holders);
             format!("{}: {list} start together at {position}", formation.lane)
         }
+    };
+    match missing_rows_words(&formation.given_up) {
+        Some(words) => format!("{how}; {words}"),
+        None => how,
     }
 }
 
