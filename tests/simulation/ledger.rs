@@ -11,7 +11,6 @@ use relight_core::ids::{AcceptorId, Epoch, HistoryId, Incarnation, NodeId, Term}
 use relight_core::ledger::acceptor::{Reply, Request, Said, Vote};
 use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::change_roster::PresentedToken;
-use relight_core::ledger::departure::OwnRows;
 use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::electorate::Value;
 use relight_core::ledger::proposer::{self, CasOutcome, Known, Proposer, Step};
@@ -66,8 +65,8 @@ pub enum Change {
     Readmit(NodeId, AcceptorId),
     /// End a change of voters.
     Settle,
-    /// One step towards a roster without it, and without the rows that nobody else may hold.
-    StepOff(NodeId, Option<OwnRows>),
+    /// One step towards a roster without it, by what was heard when it was wanted.
+    StepOff(NodeId, Survey),
 }
 
 impl Change {
@@ -92,7 +91,7 @@ impl Change {
             Self::Enfranchise(node) => document.enfranchise(*node).map_err(|it| told(&it)),
             Self::Readmit(node, fresh) => document.readmit(*node, *fresh).map_err(|it| told(&it)),
             Self::Settle => Ok(document.settle()),
-            Self::StepOff(node, rows) => document.step_off(*node, *rows).map_err(|it| told(&it)),
+            Self::StepOff(node, heard) => document.step_off(*node, heard).map_err(|it| told(&it)),
         }
     }
 

@@ -91,8 +91,8 @@ impl World {
             Change::Admit(joiner, ..) => {
                 self.send(node, index(joiner), Message::Admitted(document));
             }
-            Change::StepOff(gone, rows) if document.roster.members.contains_key(&gone) => {
-                self.change(node, Change::StepOff(gone, rows));
+            Change::StepOff(gone, heard) if document.roster.members.contains_key(&gone) => {
+                self.change(node, Change::StepOff(gone, heard));
             }
             Change::StepOff(gone, _) if gone == id(node) => self.laid_down(node),
             Change::Claim(..)
@@ -119,7 +119,10 @@ impl World {
         let serving = (0..self.nodes.len()).any(|it| it != node && self.can_commit(it));
         let begins = !self.nodes[node].leaving;
         let there = self.nodes[node].agent.up && self.nodes[node].on_roster;
-        if !there || alone || (begins && !(serving && self.every_voter_has_its_record())) {
+        let known = &self.nodes[node].agent;
+        let refused = |document: &Rc<Document>| document.step_off(id(node), &known.heard).is_err();
+        let refused = known.durable.document.as_ref().is_none_or(refused);
+        if !there || alone || (begins && (!serving || refused)) {
             return;
         }
         // The hands are kept to the end: no round may start the server again.
@@ -140,10 +143,8 @@ impl World {
 
     /// One agent begins to take a node off the roster, with what it knew in its last round.
     fn step_off(&mut self, at: Node, node: Node) {
-        let agent = &self.nodes[at].agent;
-        let Some(document) = &agent.durable.document else { return };
-        let rows = document.own_rows(&agent.heard, id(node));
-        self.change(at, Change::StepOff(id(node), rows));
+        let heard = self.nodes[at].agent.heard.clone();
+        self.change(at, Change::StepOff(id(node), heard));
     }
 
     /// `agentctl remove`, of a node that is off for good, typed on one that has been heard from.
@@ -159,7 +160,7 @@ impl World {
         if !self.nodes[node].removed {
             return;
         }
-        if let Some(at) = at.filter(|_| self.every_voter_has_its_record()) {
+        if let Some(at) = at {
             self.step_off(at, node);
         }
         self.after(5_000, Event::Fault(Fault::Remove(node)));

@@ -394,6 +394,30 @@ fn a_lost_record_is_readmitted_and_the_cluster_comes_back() {
     }
 }
 
+/// R19, R20: the change that takes a vote away needs each of two who stay, and could not even be
+/// taken back without the one whose record is lost. It is not begun.
+#[test]
+fn nobody_leaves_while_the_ledger_needs_a_lost_record() {
+    for seed in 1..=60 {
+        let mut world = cluster(seed);
+        go(&mut world, 8_000);
+        world.inject(Fault::LoseRecord(1));
+        world.inject(Fault::CutPower(1));
+        go(&mut world, 3_000);
+        world.inject(Fault::Leave(0));
+        go(&mut world, 5_000);
+        assert!(world.document.roster.votes(id(0)), "seed {seed}");
+        assert!(world.process(0).is_some(), "the server was stopped for nothing, seed {seed}");
+        // Its vote comes back by itself, and then the same command does it.
+        world.inject(Fault::PowerOn(1));
+        go(&mut world, 20_000);
+        world.inject(Fault::Leave(0));
+        recovers(&mut world, 60_000);
+        let left: Vec<_> = world.document.roster.members.keys().copied().collect();
+        assert_eq!(left, [id(1), id(2)], "seed {seed}");
+    }
+}
+
 /// R19: a record that is an old copy votes no more as soon as somebody asks who has seen more.
 #[test]
 fn a_record_that_was_set_back_is_replaced() {
@@ -430,7 +454,8 @@ fn the_roster_changes_under_faults() {
                 at(&mut world, when, Fault::CutAll);
                 power_on_all(&mut world, when + 500, 30_000);
             }
-            1 => at(&mut world, when, Fault::Leave(0)),
+            // Whoever is refused, because somebody is not heard just now, types it again.
+            1 => (0..3).for_each(|turn| at(&mut world, when + turn * 10_000, Fault::Leave(0))),
             _ => {
                 at(&mut world, when, Fault::CutPower(0));
                 at(&mut world, when + 8_000, Fault::Remove(0));

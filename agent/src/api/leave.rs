@@ -46,7 +46,8 @@ pub async fn leave(
     report
         .planned("configuration", "everything that Relight wrote is removed; the data stays")
         .await;
-    let own_rows = document.own_rows(&survey(&member), member.me);
+    let survey = survey(&member);
+    let own_rows = document.own_rows(&survey, member.me);
     if let Some(history) = &own_rows {
         let text = format!("rows of history {history} that only this node holds are given up");
         report.planned("rows", text).await;
@@ -57,6 +58,10 @@ pub async fn leave(
     }
     confirmed(&document, &request.confirm)?;
     given_up(own_rows, &request.give_up)?;
+    if document.roster.members.len() > 1 {
+        // Before the server is stopped: a departure that is refused changes nothing.
+        document.step_off(member.me, &survey).map_err(|refused| failure(&refused))?;
+    }
     // The hands are kept to the end: no round may start the server again.
     let mut hands = member.acting.lock().await;
     *hands += 1;
@@ -66,7 +71,7 @@ pub async fn leave(
         report.done("stop", "the server is stopped").await;
     }
     if document.roster.members.len() > 1 {
-        take_off(&member, member.me, own_rows).await?;
+        take_off(&member, member.me, &survey).await?;
         report.done("roster", format!("{} is off the roster", member.name)).await;
     } else {
         report.note("this was the last node: the cluster ends, its data stays here").await;
@@ -121,8 +126,7 @@ pub async fn remove(
             .because(&error)
     })?;
     let Some((node, listed)) = document.roster.named(&request.node) else {
-        let refused = RosterRefused::NoSuchNode { name: request.node.clone() };
-        return Err(Failure::refused(refused.to_string(), refused.hint()));
+        return Err(failure(&RosterRefused::NoSuchNode { name: request.node.clone() }));
     };
     if node == member.me {
         return Err(Failure::refused("this is the node itself", "`agentctl leave` takes it out"));
@@ -135,8 +139,7 @@ pub async fn remove(
         .await;
     report.note(format!("{} must be off: Relight cannot make sure of that", listed.name)).await;
     let survey = survey(member);
-    let own_rows = document.own_rows(&survey, node);
-    if own_rows.is_some() {
+    if document.own_rows(&survey, node).is_some() {
         let text = format!("rows that only {} holds are given up: nobody serves now", listed.name);
         report.planned("rows", text).await;
     }
@@ -151,9 +154,13 @@ pub async fn remove(
             format!("on {}: agentctl leave", listed.name),
         ));
     }
-    take_off(member, node, own_rows).await?;
+    take_off(member, node, &survey).await?;
     report.finish(format!("{} is off the roster", request.node)).await;
     Ok(())
+}
+
+fn failure(refused: &RosterRefused) -> Failure {
+    Failure::refused(refused.to_string(), refused.hint())
 }
 
 fn confirmed(document: &Document, typed: &str) -> Result<(), Failure> {
@@ -177,14 +184,10 @@ fn survey(member: &Member) -> Survey {
 ///
 /// The coordinator may change the roster at the same time, and an answer may be lost. Each change
 /// is made on what is there then, so trying again is always right.
-async fn take_off(
-    member: &Arc<Member>,
-    node: NodeId,
-    rows: Option<OwnRows>,
-) -> Result<(), Failure> {
+async fn take_off(member: &Arc<Member>, node: NodeId, survey: &Survey) -> Result<(), Failure> {
     let mut patience = CHANGES_MAX;
     loop {
-        let error = match member.ledger.change(|document| document.step_off(node, rows)).await {
+        let error = match member.ledger.change(|document| document.step_off(node, survey)).await {
             Ok(document) => {
                 nudge(member, document.version);
                 if !document.roster.members.contains_key(&node) {
@@ -192,9 +195,7 @@ async fn take_off(
                 }
                 None
             }
-            Err(ChangeError::Refused(error)) => {
-                return Err(Failure::refused(error.to_string(), error.hint()));
-            }
+            Err(ChangeError::Refused(error)) => return Err(failure(&error)),
             Err(error) => Some(error),
         };
         patience -= 1;

@@ -128,6 +128,7 @@ fn refuse_unclear(before: &NodeObservation) -> Result<(), FreezeError> {
 /// One look of this node.
 pub async fn look(member: &Member, document: &Document) -> Look {
     let context = Context {
+        acceptor: member.voter.id(),
         standing: member.keeper.standing(),
         views: member.views.views(),
         roster: &document.roster,

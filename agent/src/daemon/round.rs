@@ -24,7 +24,7 @@ use super::member::Member;
 use super::picture::{MemberPicture, Picture};
 use super::{carry_out, coordinate};
 use crate::act::ActError;
-use crate::observe::node::{Context, Look};
+use crate::observe::node::Look;
 
 /// How often a healthy cluster is looked at.
 const CALM: Duration = Duration::from_millis(1000);
@@ -112,14 +112,8 @@ pub async fn run(member: Arc<Member>) {
 async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let cached = member.ledger.cached();
     thread.acts = member.acting.try_lock().ok().map(|acts| *acts);
-    let context = Context {
-        standing: member.keeper.standing(),
-        views: member.views.views(),
-        roster: &cached.roster,
-        merge_grace: Duration::from_secs(u64::from(cached.settings.merge_grace_s)),
-    };
     let (look, peers, read) =
-        tokio::join!(member.watch.look(context), ask_peers(member), member.ledger.read());
+        tokio::join!(carry_out::look(member, &cached), ask_peers(member), member.ledger.read());
     let (document, quorum) = match read {
         Ok(document) => (document, true),
         Err(error) => {

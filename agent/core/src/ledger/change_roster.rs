@@ -51,6 +51,14 @@ pub enum RosterRefused {
         /// Its name.
         name: String,
     },
+    /// Too few of those who would stay vote now.
+    #[error("without `{name}` the ledger needs the votes of nodes that do not vote now: {mute}")]
+    NoMajorityLeft {
+        /// Who is to go.
+        name: String,
+        /// Those who would stay and do not vote, by name.
+        mute: String,
+    },
     /// A decision is open, and this node may have to act in it.
     #[error("a formation is being carried out")]
     DecisionOpen,
@@ -79,6 +87,12 @@ impl RosterRefused {
             Self::Electorate(illegal) => illegal.hint().to_owned(),
             Self::LastNode { .. } => {
                 "purge the package on this node to end the cluster; the data stays".to_owned()
+            }
+            Self::NoMajorityLeft { .. } => {
+                "start relightd there; one whose record of the ledger is lost or cannot be written \
+                 says so in `agentctl status`, and votes again by itself as soon as it can: then \
+                 the same command"
+                    .to_owned()
             }
             Self::DecisionOpen => "wait until `agentctl status` shows it finished".to_owned(),
         }

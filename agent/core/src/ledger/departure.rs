@@ -56,41 +56,56 @@ impl Document {
     /// meanwhile, and it changes nothing when it is there.
     ///
     /// The place goes together with the end of the vote, because the coordinator gives a vote to
-    /// whoever answers and has none. With `rows`, a person gives them up together with the node.
+    /// whoever answers and has none. Rows that, by the survey, nobody else may hold are given up
+    /// together with the node.
     ///
     /// # Errors
-    /// When it is the last one, or a formation is being carried out.
-    pub fn step_off(&self, node: NodeId, rows: Option<OwnRows>) -> Result<Self, RosterRefused> {
+    /// When it is the last one, a formation is being carried out, or those who vote, by the survey,
+    /// are no majority of those who would be left.
+    pub fn step_off(&self, node: NodeId, survey: &Survey) -> Result<Self, RosterRefused> {
         if !self.roster.members.contains_key(&node) {
             return Ok(self.clone());
         }
         let settled = self.settle();
         if settled.roster.votes(node) {
             let changing = self.roster.electorate.outgoing.is_some();
-            if changing { Ok(settled) } else { self.disfranchise(node) }
+            if changing { Ok(settled) } else { self.disfranchise(node, survey) }
         } else {
-            settled.dismiss(node, rows)
+            settled.dismiss(node, survey)
         }
     }
 
     /// Takes a node's vote: the first half of taking it off the roster.
-    fn disfranchise(&self, node: NodeId) -> Result<Self, RosterRefused> {
+    ///
+    /// The change is chosen by a majority of those who stay as well. One of them that has lost its
+    /// record is readmitted by a change of its own, and only one is made at a time: begun without
+    /// that majority, the change would hold the ledger up for good (R19, R20).
+    fn disfranchise(&self, node: NodeId, survey: &Survey) -> Result<Self, RosterRefused> {
         let member = self.dismissible(node)?;
         let change = RosterChange::Remove(member.acceptor);
         let mut next = self.clone();
         next.roster.electorate = self.roster.electorate.begin(change)?;
+        let (voting, stay) = (survey.acceptors(), next.roster.electorate.settled());
+        if !stay.is_quorum(|voter| voting.contains(voter)) {
+            let mute = stay.voters.difference(&voting);
+            let mute = mute.filter_map(|voter| self.roster.keeper(*voter));
+            return Err(RosterRefused::NoMajorityLeft {
+                name: member.name.to_string(),
+                mute: mute.map(|node| self.roster.name_of(node)).collect::<Vec<_>>().join(", "),
+            });
+        }
         Ok(next)
     }
 
     /// Takes a node without a vote off the roster.
-    fn dismiss(&self, node: NodeId, rows: Option<OwnRows>) -> Result<Self, RosterRefused> {
+    fn dismiss(&self, node: NodeId, survey: &Survey) -> Result<Self, RosterRefused> {
         let member = self.dismissible(node)?;
         if self.roster.electorate.everybody().contains(&member.acceptor) {
             let current = self.roster.electorate.version;
             return Err(RosterRefused::Electorate(IllegalChange::UnderWay { current }));
         }
         let mut next = self.clone();
-        if rows.is_some() {
+        if self.own_rows(survey, node).is_some() {
             next.given_up.insert(node, member.name.clone());
         }
         next.roster.members.remove(&node);

@@ -13,7 +13,7 @@ use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::{Verdict, judge};
 
 use crate::world::{
-    any_case, at, deciding, decision, document, down_case, members, node, off, view,
+    all_off, any_case, at, deciding, decision, document, down_case, members, node, off, view,
 };
 
 fn led_by(number: u64) -> Formation {
@@ -76,8 +76,6 @@ fn roster_changed(document: &Document, (which, number, fresh): (u32, u64, u64)) 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// R6, R11: each decision is about the next epoch; none is about one that was decided.
-    /// R13: no two formations have one group name.
     /// A node that leaves gets off the roster, whatever the coordinator does to it meanwhile: also
     /// when it gives the vote back that was just taken.
     #[test]
@@ -89,20 +87,22 @@ proptest! {
         let mut beside = beside.into_iter();
         let mut steps = 0;
         while document.roster.members.contains_key(&node(leaver)) {
-            document = document.step_off(node(leaver), None).unwrap();
+            document = document.step_off(node(leaver), &all_off(&document)).unwrap();
             if let Some(change) = beside.next().flatten() {
                 document = roster_changed(&document, change);
             }
             steps += 1;
             prop_assert!(steps <= 8, "{:?}", document.roster);
         }
-        let gone = document.step_off(node(leaver), None).unwrap();
+        let gone = document.step_off(node(leaver), &all_off(&document)).unwrap();
         prop_assert_eq!(&gone, &document);
         let kept: Vec<_> = document.roster.members.values().map(|it| it.acceptor).collect();
         let left = document.settle().roster.electorate.voters;
         prop_assert!(left.iter().all(|voter| kept.contains(voter)), "{:?}", document.roster);
     }
 
+    /// R6, R11: each decision is about the next epoch; none is about one that was decided.
+    /// R13: no two formations have one group name.
     #[test]
     fn every_decision_has_its_own_epoch_and_group(
         changes in prop::collection::vec(any_change(), 1..40),

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use relight_core::evidence::observation::{NodeObservation, ServerState};
 use relight_core::evidence::survey::Survey;
-use relight_core::ids::{HistoryId, NodeId};
+use relight_core::ids::{AcceptorId, HistoryId, NodeId};
+use relight_core::ledger::change_roster::RosterRefused;
 use relight_core::ledger::departure::OwnRows;
 use relight_core::ledger::document::Document;
 use relight_core::lineage::epoch::Lane;
@@ -11,14 +12,16 @@ use relight_core::position::{Quality, StoredPosition};
 use relight_core::recovery::form::formation;
 use relight_core::recovery::hold::Hold;
 
-use crate::world::{WITNESS, document, down_case, members, node, off, serving, stored, view};
+use crate::world::{
+    WITNESS, all_off, document, down_case, members, node, off, serving, stored, view,
+};
 
 /// The document after a person has taken these nodes off, while nobody served.
 fn without(document: &Document, gone: &[NodeId]) -> Document {
     let mut document = document.clone();
     for node in gone {
         while document.roster.members.contains_key(node) {
-            document = document.step_off(*node, Some(OwnRows::Unknown)).unwrap();
+            document = document.step_off(*node, &all_off(&document)).unwrap();
         }
     }
     document
@@ -51,6 +54,63 @@ proptest! {
             Err(_) => {}
         }
     }
+
+    /// R19, R20: what begins can be chosen by those who stay, and nobody is kept who could go.
+    #[test]
+    fn a_vote_is_taken_only_where_a_majority_of_the_rest_votes(
+        size in 1..7_u64,
+        goes in 1..7_u64,
+        mute in prop::collection::btree_set(1..8_u64, 0..4),
+        lost in any::<bool>(),
+    ) {
+        let document = document(size);
+        let goes = node(goes.min(size));
+        let mut survey = all_off(&document);
+        for number in &mute {
+            let number = if *number == 7 { node(WITNESS) } else { node(*number) };
+            // It has lost its record, or is not heard at all.
+            match survey.observations.get_mut(&number) {
+                Some(report) if lost => report.acceptor = None,
+                _ => drop(survey.observations.remove(&number)),
+            }
+        }
+        let votes = |voter: &AcceptorId| survey.acceptors().contains(voter);
+        // Whether the voters of today can choose it is found out when it is proposed to them.
+        let mut stay = document.roster.electorate.clone();
+        stay.voters.remove(&document.roster.members[&goes].acceptor);
+        match document.step_off(goes, &survey) {
+            Ok(next) => {
+                prop_assert!(stay.is_quorum(votes), "it would never be chosen");
+                prop_assert_eq!(next.settle().roster.electorate.voters, stay.voters);
+            }
+            Err(RosterRefused::NoMajorityLeft { mute, .. }) => {
+                prop_assert!(!stay.is_quorum(votes), "{mute} are not needed");
+                prop_assert!(!mute.is_empty(), "somebody is named");
+            }
+            Err(refused) => prop_assert!(false, "{refused}"),
+        }
+    }
+}
+
+/// R19, R20: with two voters left, each of them is needed. It is told what failed, on whom, and
+/// what to do.
+#[test]
+fn nobody_goes_while_one_that_stays_has_lost_its_record() {
+    let mut document = document(3);
+    document.roster.members.remove(&node(WITNESS));
+    document.roster.electorate.voters.remove(&AcceptorId::from_number(WITNESS));
+    let mut survey = all_off(&document);
+    survey.observations.get_mut(&node(2)).unwrap().acceptor = None;
+    let refused = document.step_off(node(3), &survey).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "without `node-3` the ledger needs the votes of nodes that do not vote now: node-2"
+    );
+    assert!(refused.hint().contains("start relightd there"), "{}", refused.hint());
+    // The one that goes need not vote, and neither need who is not needed.
+    assert!(document.step_off(node(2), &survey).is_ok());
+    let answers = all_off(&document);
+    assert!(document.step_off(node(3), &answers).is_ok());
 }
 
 /// R12: from the departure to the lineage, with the name that the roster has forgotten.
@@ -78,8 +138,10 @@ fn who_was_given_up_stays_named_when_the_epoch_is_opened() {
 #[test]
 fn a_node_that_goes_with_its_rows_in_other_hands_is_not_given_up() {
     let mut document = document(3);
+    let mut survey = all_off(&document);
+    survey.observations.get_mut(&node(1)).unwrap().galera = Some(serving(&document));
     while document.roster.members.contains_key(&node(3)) {
-        document = document.step_off(node(3), None).unwrap();
+        document = document.step_off(node(3), &survey).unwrap();
     }
     assert!(document.given_up.is_empty());
 }

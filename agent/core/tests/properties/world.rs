@@ -115,6 +115,7 @@ pub fn off(number: u64, view: View) -> NodeObservation {
     NodeObservation {
         node: node(number),
         incarnation: Incarnation(1),
+        acceptor: Some(AcceptorId::from_number(number)),
         sequence: 1,
         frozen: Epoch(3),
         permit: None,
@@ -133,6 +134,15 @@ pub fn off(number: u64, view: View) -> NodeObservation {
         identities: BTreeMap::new(),
         warnings: Vec::new(),
     }
+}
+
+/// Everybody on the roster answers, votes, and is off.
+pub fn all_off(document: &Document) -> Survey {
+    Survey::of(document.roster.members.iter().map(|(node, member)| NodeObservation {
+        node: *node,
+        acceptor: Some(member.acceptor),
+        ..off(1, view(2, 7, BTreeSet::new()))
+    }))
 }
 
 /// Whether no server runs there, as the glossary has it and not as the core computes it (R2).

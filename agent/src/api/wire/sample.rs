@@ -95,6 +95,7 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
     NodeObservation {
         node: node(number),
         incarnation: Incarnation(1),
+        acceptor: Some(AcceptorId::from_number(number)),
         sequence: 5,
         frozen: Epoch(4),
         permit: None,
