@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::hold::Hold;
+use super::hold::{Hold, Outside};
 use super::successor::{Question, successor_possible};
 use crate::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember};
 use crate::evidence::observation::{NodeObservation, Served};
@@ -41,32 +41,53 @@ pub fn formation(document: &Document, survey: &Survey) -> Result<Formation, Hold
     let unheard = survey.unheard(document);
     weights_are_equal(&reports)?;
     let newest = newest_view(&reports)?;
-    let strangers =
-        reports.iter().filter_map(|report| report.frontier.view()).any(View::has_strangers);
+    let outside = outside(document, &reports, unheard);
     // With every data node of the roster here, and nobody beside them in any view but such as a
     // person has taken off, there is no outside in which something could have gone on.
-    let complete = unheard.is_empty() && !strangers;
+    let complete = outside.unheard.is_empty() && outside.nameless.is_empty();
     let held_the_state = newest.is_none_or(|view| held_the_state(&reports, view));
     if !complete {
-        nothing_is_missed(&reports, newest, &unheard)?;
+        nothing_is_missed(&reports, newest, &outside)?;
     }
     let accountable = accountable(document, &reports, newest, complete, held_the_state);
     let position = highest_position(&reports, &accountable)?;
     goes_on_from_the_lineage(document, &reports, position)?;
     let formation = reform(document, &reports, newest, position)
         .unwrap_or_else(|| cold(&reports, &accountable, newest, position));
-    Ok(Formation { given_up: given_up(document, &reports, newest), ..formation })
+    let given_up = given_up(document, &reports, newest, outside);
+    Ok(Formation { given_up, ..formation })
 }
 
 /// Who is missed among those that a person has given up: nobody, where the formation would also be
 /// allowed if they were on the roster and silent; else all of them, because what one of them had
 /// could be with another (R5, R12).
-fn given_up(document: &Document, reports: &[&NodeObservation], newest: Option<&View>) -> GivenUp {
-    let absent: BTreeSet<NodeId> = document.given_up.keys().copied().collect();
-    match nothing_is_missed(reports, newest, &absent) {
+fn given_up(
+    document: &Document,
+    reports: &[&NodeObservation],
+    newest: Option<&View>,
+    outside: Outside,
+) -> GivenUp {
+    let unheard = document.given_up.keys().copied().collect();
+    match nothing_is_missed(reports, newest, &Outside { unheard, ..outside }) {
         Ok(()) => GivenUp::new(),
         Err(_) => document.given_up.clone(),
     }
+}
+
+/// Everybody beside the reporters, as far as anybody can tell who that is.
+fn outside(
+    document: &Document,
+    reports: &[&NodeObservation],
+    unheard: BTreeSet<NodeId>,
+) -> Outside {
+    let mut outside = Outside { unheard, ..Outside::default() };
+    let views = reports.iter().filter_map(|report| report.frontier.view());
+    for view in views.filter(|view| view.has_strangers()) {
+        outside.nameless.extend(view.strangers());
+        let named: BTreeSet<NodeId> = view.nodes().collect();
+        outside.perhaps.extend(document.roster.data_nodes().filter(|node| !named.contains(node)));
+    }
+    outside
 }
 
 /// Every vote must weigh one, and Galera's own quorum rules must be in force (R5).
@@ -117,14 +138,14 @@ fn held_the_state(reports: &[&NodeObservation], newest: &View) -> bool {
 fn nothing_is_missed(
     reports: &[&NodeObservation],
     newest: Option<&View>,
-    unheard: &BTreeSet<NodeId>,
+    outside: &Outside,
 ) -> Result<(), Hold> {
-    nobody_outside_went_on(reports, newest, unheard)?;
+    nobody_outside_went_on(reports, newest, outside)?;
     match newest.filter(|view| !held_the_state(reports, view)) {
         None => Ok(()),
         Some(view) => {
             let nodes = view.nodes().collect();
-            Err(Hold::FrontierUnknown { nodes, missing: unheard.clone() })
+            Err(Hold::FrontierUnknown { nodes, outside: outside.clone() })
         }
     }
 }
@@ -133,8 +154,9 @@ fn nothing_is_missed(
 fn nobody_outside_went_on(
     reports: &[&NodeObservation],
     newest: Option<&View>,
-    unheard: &BTreeSet<NodeId>,
+    outside: &Outside,
 ) -> Result<(), Hold> {
+    let unheard = &outside.unheard;
     let unclear: BTreeSet<NodeId> = reports
         .iter()
         .filter(|report| {
@@ -154,16 +176,16 @@ fn nobody_outside_went_on(
         return Err(Hold::NodesUnheard { missing });
     }
     if !unclear.is_empty() {
-        return Err(Hold::FrontierUnknown { nodes: unclear, missing: unheard.clone() });
+        return Err(Hold::FrontierUnknown { nodes: unclear, outside: outside.clone() });
     }
     let member = |report: &&NodeObservation| ViewMember::Node(report.node);
     let reporters: BTreeSet<ViewMember> = reports.iter().map(member).collect();
     let left = reports.iter().filter(|report| report.frontier.left()).map(member).collect();
     let strangers = newest.members.iter().filter(|member| !reporters.contains(member)).copied();
-    let outside = unheard.iter().map(|node| ViewMember::Node(*node)).chain(strangers).collect();
-    let question = Question { view: newest.members.clone(), reporters, left, outside };
+    let others = unheard.iter().map(|node| ViewMember::Node(*node)).chain(strangers).collect();
+    let question = Question { view: newest.members.clone(), reporters, left, outside: others };
     if successor_possible(&question) {
-        return Err(Hold::SuccessorPossible { missing: unheard.clone() });
+        return Err(Hold::SuccessorPossible { outside: outside.clone() });
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use relight_core::ledger::document::{Document, Frozen};
 use relight_core::lineage::epoch::Lane;
 use relight_core::position::{Quality, StoredPosition};
 use relight_core::recovery::form::{Formation, formation};
-use relight_core::recovery::hold::Hold;
+use relight_core::recovery::hold::{Hold, Outside};
 use relight_core::recovery::judge::{Verdict, judge};
 use relight_core::recovery::successor::{Question, successor_possible};
 
@@ -600,7 +600,9 @@ fn an_arbitrator_counts_as_a_member_that_did_not_report() {
         ..off(number, with_garbd.clone())
     };
     let verdict = verdict_of(&document(2), vec![left(1), left(2)]);
-    assert!(matches!(verdict, Verdict::Hold(Hold::SuccessorPossible { .. })), "{verdict:?}");
+    let Verdict::Hold(Hold::SuccessorPossible { outside }) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(outside.nameless, with_garbd.strangers().collect());
+    assert!(outside.perhaps.is_empty(), "no node of the roster is without a name: {outside:?}");
     let crashed = vec![off(1, with_garbd.clone()), off(2, with_garbd)];
     let verdict = verdict_of(&document(2), crashed);
     let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
@@ -628,4 +630,32 @@ fn a_view_in_which_nobody_was_synced_does_not_count_for_the_data() {
     let verdict = verdict_of(&document(3), vec![donor, joiner(2), joiner(3)]);
     let Verdict::Decide { formation, .. } = verdict else { panic!("{verdict:?}") };
     assert_eq!(formation.leader, Some(node(1)));
+}
+
+/// R4, R5: a server that joined under a name which nobody learned could be anybody. Who it may have
+/// been is told, although everybody has answered.
+#[test]
+fn a_lost_name_is_told_with_the_nodes_that_may_have_had_it() {
+    let mut last = members(&[1, 2]);
+    last.insert(stranger());
+    let last = view(2, 7, last);
+    let unclear = |number, view: &View| NodeObservation {
+        frontier: Frontier::Known {
+            view: view.clone(),
+            exit: Exit::Unknown,
+            file: ViewFile::Absent,
+            synced: true,
+        },
+        ..off(number, view.clone())
+    };
+    let third = off(3, view(2, 6, members(&[1, 2, 3])));
+    let verdict = verdict_of(&document(3), vec![unclear(1, &last), off(2, last.clone()), third]);
+    let Verdict::Hold(hold) = verdict else { panic!("{verdict:?}") };
+    let outside = Outside {
+        unheard: BTreeSet::new(),
+        nameless: last.strangers().collect(),
+        perhaps: [node(3)].into(),
+    };
+    assert_eq!(hold.missing(), [node(3)].into());
+    assert_eq!(hold, Hold::FrontierUnknown { nodes: [node(1)].into(), outside });
 }

@@ -291,8 +291,15 @@ fn frontiers(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
         Err(Hold::ViewsConflict { nodes }) => {
             (FAILS, format!("{} name different views as the last one", seen.list(nodes)))
         }
-        Err(Hold::FrontierUnknown { nodes, .. }) => {
-            (UNKNOWN, format!("how {} left the last primary view is not known", seen.list(nodes)))
+        Err(Hold::FrontierUnknown { nodes, outside }) => {
+            let list = seen.list(nodes);
+            let whole = match seen.nameless_words(outside) {
+                None => format!("how {list} left the last primary view is not known"),
+                Some(words) => {
+                    format!("the last primary view of {list} is not known whole: {words}")
+                }
+            };
+            (UNKNOWN, whole)
         }
         other if stage(other) <= Stage::Weights => after(other),
         Ok(_) | Err(_) => (HOLDS, newest_words(seen)),
@@ -306,9 +313,9 @@ fn successor(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             let list = seen.list(nodes);
             (UNKNOWN, format!("votes or quorum rules of {list} are changed or not known"))
         }
-        Err(Hold::SuccessorPossible { missing }) => {
-            let list = seen.list(missing);
-            (FAILS, format!("a chain of views may have ended with {list} alone"))
+        Err(Hold::SuccessorPossible { outside }) => {
+            let list = seen.outside_words(outside);
+            (FAILS, format!("a chain of views may have ended with others alone: {list}"))
         }
         other if stage(other) < Stage::Successor => after(other),
         Ok(_) | Err(_) if unheard.is_empty() => {

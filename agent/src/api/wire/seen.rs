@@ -10,6 +10,7 @@ use relight_core::ids::{NodeId, NodeName};
 use relight_core::ledger::document::Document;
 use relight_core::lineage::epoch::GivenUp;
 use relight_core::position::Position;
+use relight_core::recovery::hold::Outside;
 use relight_core::recovery::judge::is_ours;
 
 use crate::daemon::picture::{MemberPicture, Picture};
@@ -81,6 +82,27 @@ impl<'a> Seen<'a> {
             .collect();
         said.sort();
         said.join(", ")
+    }
+
+    /// Who could have gone on beside the reporters: who is silent, and whose name is lost.
+    pub(super) fn outside_words(self, outside: &Outside) -> String {
+        let silent = (!outside.unheard.is_empty()).then(|| self.silences(&outside.unheard));
+        let said: Vec<String> = silent.into_iter().chain(self.nameless_words(outside)).collect();
+        said.join("; ")
+    }
+
+    /// Members whom nobody can name, who they may be, and what that asks of a person.
+    pub(super) fn nameless_words(self, outside: &Outside) -> Option<String> {
+        let names: Vec<String> = outside.nameless.iter().map(ToString::to_string).collect();
+        let list = sentence_list(&names);
+        let who = if outside.perhaps.is_empty() {
+            format!("{list} in the last views is no node of the roster (garbd?)")
+        } else {
+            let perhaps = self.names(&outside.perhaps).join(" or ");
+            format!("nobody knows any more who {list} in the last views was, perhaps {perhaps}")
+        };
+        let then = "a person has to make sure that nobody else serves, and to begin by hand";
+        (!names.is_empty()).then(|| format!("{who}; {then}"))
     }
 
     /// The command that brings silent nodes back, if there are any.

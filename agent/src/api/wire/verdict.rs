@@ -361,10 +361,11 @@ fn holding(seen: Seen<'_>, hold: &Hold) -> v1::Verdict {
 /// what is needed.
 fn hold_command(seen: Seen<'_>, hold: &Hold, missing: &BTreeSet<NodeId>) -> Option<String> {
     match hold {
-        Hold::NodesUnheard { .. }
-        | Hold::SuccessorPossible { .. }
-        | Hold::FrontierUnknown { .. }
-        | Hold::HolderSilent { .. } => seen.start_command(missing),
+        Hold::NodesUnheard { .. } | Hold::HolderSilent { .. } => seen.start_command(missing),
+        // Whoever could have had a lost name has answered.
+        Hold::SuccessorPossible { outside } | Hold::FrontierUnknown { outside, .. } => {
+            seen.start_command(&outside.unheard)
+        }
         Hold::UnmanagedMember { strangers } if strangers_for_sure(seen, *strangers) > 0 => {
             Some("agentctl token create".to_owned())
         }
@@ -406,14 +407,14 @@ fn hold_words(seen: Seen<'_>, hold: &Hold) -> String {
         Hold::NoData => "every node reported, and nobody has data; Relight never founds anew by \
              itself, so the data has to be brought back first"
             .to_owned(),
-        Hold::SuccessorPossible { missing } => format!(
+        Hold::SuccessorPossible { outside } => format!(
             "the cluster may have gone on without those who reported: {}",
-            seen.silences(missing)
+            seen.outside_words(outside)
         ),
-        Hold::FrontierUnknown { nodes, missing } => format!(
+        Hold::FrontierUnknown { nodes, outside } => format!(
             "the last primary view of {} is not known, and {}",
             seen.list(nodes),
-            seen.silences(missing)
+            seen.outside_words(outside)
         ),
         Hold::ViewsConflict { nodes } => format!(
             "{} name different views as the same last one; somebody's record is wrong, and a \
