@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use relight_core::coordinator::{Office, office};
 use relight_core::evidence::observation::NodeObservation;
@@ -17,6 +18,7 @@ use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::permit::Standing;
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
+use relight_core::recovery::turn::is_next_to_join;
 
 use crate::chain::Held;
 use crate::galera::Node;
@@ -112,6 +114,8 @@ pub struct Agent {
     pub heard_at: Vec<Option<u64>>,
     /// Since when its server is up without a primary component.
     pub parted_since: Option<u64>,
+    /// Since when it could have joined.
+    pub joining_since: Option<u64>,
     /// Since when the decision has stood as it does.
     pub deciding_since: Option<(Epoch, Step, u64)>,
     /// How long this node has waited for those before it to claim the office.
@@ -351,15 +355,34 @@ impl World {
         agent.last_judgement = Some(judgement);
         agent.because = Some(plan.because);
         let busy = leaving || agent.carrying.is_some() || agent.planned.is_some();
-        if plan.actions.is_empty() || busy {
+        if plan.actions.is_empty() || busy || !self.is_its_turn(node, document, survey, &plan) {
             return;
         }
+        let agent = &mut self.nodes[node].agent;
         if plan.irreversible() {
             agent.planned = Some((plan, read.clone()));
             self.ask_ledger(node, Operation::Recheck);
         } else {
             self.begin_carrying(node, plan);
         }
+    }
+
+    /// Whether it goes on with its plan, which for a join means that it is its turn.
+    fn is_its_turn(
+        &mut self,
+        node: Node,
+        document: &Document,
+        survey: &Survey,
+        plan: &NodePlan,
+    ) -> bool {
+        let now = self.now;
+        let since = &mut self.nodes[node].agent.joining_since;
+        if plan.because != Because::Joins {
+            *since = None;
+            return true;
+        }
+        let waited = Duration::from_millis(now - *since.get_or_insert(now));
+        is_next_to_join(document, survey, id(node), waited)
     }
 
     fn my_office(&mut self, node: Node, document: &Document) -> Office {

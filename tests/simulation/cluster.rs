@@ -182,6 +182,7 @@ fn bare_machine() -> Machine {
         frozen: None,
         on_roster: false,
         activating: None,
+        starts_hang: false,
         copy: None,
     }
 }

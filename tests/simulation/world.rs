@@ -145,6 +145,8 @@ pub struct Machine {
     /// A start job of the unit: from `systemctl start` to the exec, the gate in between. It
     /// counts as a running server (R2).
     pub activating: Option<u32>,
+    /// Every start of the unit stands still before it asks the gate.
+    pub starts_hang: bool,
     /// An old copy of the datadir.
     pub copy: Option<Rc<Datadir>>,
 }

@@ -14,7 +14,8 @@ use relight_core::files::gvwstate::{Gvwstate, SavedView};
 use relight_core::ids::{Epoch, Formation, Term};
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
-use relight_core::recovery::plan::{Action, Because, NodePlan, join_queue};
+use relight_core::recovery::plan::{Action, Because, NodePlan};
+use relight_core::recovery::turn::is_next_to_join;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
@@ -28,10 +29,6 @@ use crate::observe::evidence::Evidence;
 use crate::observe::node::{Context, Look};
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 
-/// How long a joiner leaves the donors to those before it, at the longest.
-const JOIN_TURN: Duration = Duration::from_secs(20);
-/// How long it takes until the start of another node is seen from here.
-const JOIN_STEP: Duration = Duration::from_secs(2);
 /// How long a run of the evidence unit that somebody else began is watched, before it is waited for
 /// by a start of the unit.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
@@ -323,22 +320,14 @@ fn own_role(member: &Member, document: &Document) -> Role {
     document.roster.members.get(&member.me).map_or(Role::Data, |own| own.role)
 }
 
-/// Whether this node may go on with its plan, which for a join means: one after another, the lowest
-/// identity first.
-///
-/// A node that has just come in is a donor for the next one at once, and may have less to give than
-/// it is asked for. The joiner then stays where it is for good (seen with 10.11.19: `IST didn't
-/// contain all write sets`). Whoever waits does so for [`JOIN_TURN`] at the longest, so a join that
-/// hangs, or one that never begins, keeps nobody out.
-fn is_next_to_join(thread: &mut Thread, picture: &MemberPicture, plan: &NodePlan) -> bool {
+/// Whether this node may go on with its plan, which for a join means that it is its turn.
+fn is_its_turn(thread: &mut Thread, picture: &MemberPicture, plan: &NodePlan) -> bool {
     if plan.because != Because::Joins {
         thread.joining_since = None;
         return true;
     }
     let waited = thread.joining_since.get_or_insert_with(Instant::now).elapsed();
-    let queue = join_queue(&picture.document, &picture.survey, picture.me);
-    let ahead = u32::try_from(queue.ahead).unwrap_or(u32::MAX);
-    waited >= JOIN_TURN || (waited >= JOIN_STEP.saturating_mul(ahead) && !queue.somebody_joins)
+    is_next_to_join(&picture.document, &picture.survey, picture.me, waited)
 }
 
 /// Carries the plan of this round out, as a task with the one pair of hands.
@@ -360,7 +349,7 @@ pub fn follow(
     if plan.actions.is_empty() || thread.patience.waits() {
         return;
     }
-    if !is_next_to_join(thread, picture, &plan) {
+    if !is_its_turn(thread, picture, &plan) {
         return;
     }
     let Ok(mut hands) = member.acting.clone().try_lock_owned() else { return };

@@ -9,3 +9,4 @@ pub mod hold;
 pub mod judge;
 pub mod plan;
 pub mod successor;
+pub mod turn;

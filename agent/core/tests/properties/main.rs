@@ -20,4 +20,5 @@ mod judging;
 mod planning;
 mod standing;
 mod successors;
+mod turns;
 mod world;
