@@ -63,8 +63,7 @@ pub async fn leave(
         document.step_off(member.me, &survey).map_err(|refused| failure(&refused))?;
     }
     // The hands are kept to the end: no round may start the server again.
-    let mut hands = member.acting.lock().await;
-    *hands += 1;
+    let hands = member.acting.begin().await;
     if document.in_charge {
         let stop = member.hands.stop().await;
         stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;

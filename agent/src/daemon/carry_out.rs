@@ -19,6 +19,7 @@ use relight_core::recovery::turn::is_next_to_join;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use super::acting::NotNow;
 use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::Member;
@@ -78,9 +79,8 @@ pub async fn freeze(
     if document.term != term || document.last_epoch >= epoch {
         return Err(FreezeError::Stale);
     }
-    let hands = timeout(HANDS_MAX, member.acting.lock()).await;
-    let mut hands = hands.map_err(|_| FreezeError::Busy)?;
-    *hands += 1;
+    let hands = timeout(HANDS_MAX, member.acting.begin()).await;
+    let _hands = hands.map_err(|_| FreezeError::Busy)?;
     let before = look(member, &document).await.observation;
     if before.in_primary() {
         return Err(FreezeError::InPrimary);
@@ -141,13 +141,7 @@ pub async fn look(member: &Member, document: &Document) -> Look {
 pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
     // Before the evidence: a start that is let through meanwhile makes it outdated.
     let run = member.views.views().run;
-    // At boot the unit is at work already. A start of it that comes just too late runs it once
-    // more, and at boot systemd has to wait for polkit before it takes one.
-    let begun = Instant::now();
-    while member.hands.evidence_is_under_way().await && begun.elapsed() < UNDER_WAY_MAX {
-        sleep(UNDER_WAY_LOOK).await;
-    }
-    if member.watch.accept_boot_evidence(run.as_deref()) {
+    if is_taken_at_boot(&AtBoot { member, run: run.as_deref() }, UNDER_WAY_MAX).await {
         return Ok(());
     }
     member.hands.take_evidence().await?;
@@ -157,6 +151,43 @@ pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
         member.watch.evidence_taken(run);
     }
     Ok(())
+}
+
+/// The unit that takes the evidence, as it was started at boot.
+trait BootUnit: Sync {
+    /// Whether it is at work.
+    fn is_under_way(&self) -> impl Future<Output = bool> + Send;
+
+    /// Takes note of what it left, if that is of use.
+    fn accept(&self) -> bool;
+}
+
+struct AtBoot<'a> {
+    member: &'a Member,
+    /// The last start that the gate let through.
+    run: Option<&'a str>,
+}
+
+impl BootUnit for AtBoot<'_> {
+    async fn is_under_way(&self) -> bool {
+        self.member.hands.evidence_is_under_way().await
+    }
+
+    fn accept(&self) -> bool {
+        self.member.watch.accept_boot_evidence(self.run)
+    }
+}
+
+/// Whether the evidence of the boot is there, and of use.
+///
+/// At boot the unit is at work already. A start of it that comes just too late runs it once more,
+/// and at boot systemd has to wait for polkit before it takes one.
+async fn is_taken_at_boot(unit: &impl BootUnit, at_the_longest: Duration) -> bool {
+    let begun = Instant::now();
+    while unit.is_under_way().await && begun.elapsed() < at_the_longest {
+        sleep(UNDER_WAY_LOOK).await;
+    }
+    unit.accept()
 }
 
 /// Takes evidence of a server that is off, unless what there is still describes the data.
@@ -173,7 +204,7 @@ pub async fn keep_evidence(
     {
         return;
     }
-    let Ok(_hands) = member.acting.try_lock() else { return };
+    let Some(_hands) = member.acting.aside() else { return };
     // Rounds go on while the unit of the boot is at work.
     if member.hands.evidence_is_under_way().await {
         return;
@@ -240,7 +271,7 @@ async fn note_view(
     if thread.noted.as_ref() == Some(&now) || thread.patience.waits() {
         return;
     }
-    let Ok(hands) = member.acting.clone().try_lock_owned() else { return };
+    let Some(hands) = member.acting.aside() else { return };
     let size = usize::try_from(galera.size.unwrap_or(0)).unwrap_or(0);
     let epoch = picture.document.epoch().map_or(Epoch(0), |record| record.epoch);
     let entered = own.entered.unwrap_or(epoch);
@@ -306,7 +337,7 @@ pub async fn configure_for_roster(
     if thread.configured == Some(mark) || thread.patience.waits() {
         return;
     }
-    let Ok(_hands) = member.acting.try_lock() else { return };
+    let Some(_hands) = member.acting.aside() else { return };
     match member.hands.configure(&request(member, document, document.formation())).await {
         Ok(()) => thread.configured = Some(mark),
         Err(error) => {
@@ -352,13 +383,15 @@ pub fn follow(
     if !is_its_turn(thread, picture, &plan) {
         return;
     }
-    let Ok(mut hands) = member.acting.clone().try_lock_owned() else { return };
-    if thread.acts != Some(*hands) {
-        debug!("the server was started or stopped since it was looked at; the plan is dropped");
-        member.wake.notify_one();
-        return;
-    }
-    *hands += 1;
+    let hands = match member.acting.begin_planned(thread.acts) {
+        Ok(hands) => hands,
+        Err(NotNow::Busy) => return,
+        Err(NotNow::OutOfDate) => {
+            debug!("the server was started or stopped since it was looked at; the plan is dropped");
+            member.wake.notify_one();
+            return;
+        }
+    };
     // A join that is planned again has failed before: wait longer each time, whatever happens.
     if matches!(plan.because, Because::Joins) {
         thread.patience.failed();
@@ -490,3 +523,6 @@ pub fn request(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

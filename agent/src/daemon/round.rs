@@ -18,6 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use super::acting::Seen;
 use super::events::{EventWatch, Level};
 use super::failure::chain;
 use super::member::Member;
@@ -58,7 +59,7 @@ pub struct Thread {
     /// Since when this node could join, and has waited for its turn.
     pub joining_since: Option<Instant>,
     /// Acts that this node had begun before it was looked at; nothing while one was under way.
-    pub acts: Option<u64>,
+    pub acts: Seen,
     /// Failed acts of this node that were taken note of.
     pub stumbles: u64,
     /// Failed tries, and until when nothing new is tried.
@@ -111,7 +112,7 @@ pub async fn run(member: Arc<Member>) {
 
 async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let cached = member.ledger.cached();
-    thread.acts = member.acting.try_lock().ok().map(|acts| *acts);
+    thread.acts = member.acting.seen();
     let (look, peers, read) =
         tokio::join!(carry_out::look(member, &cached), ask_peers(member), member.ledger.read());
     let (document, quorum) = match read {
