@@ -10,5 +10,7 @@ pub mod electorate;
 pub mod proposer;
 pub mod reader;
 pub mod roster;
+#[cfg(test)]
+mod sample;
 pub mod settings;
 pub mod token;
