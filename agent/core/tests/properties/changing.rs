@@ -12,9 +12,8 @@ use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::{Verdict, judge};
 
-use crate::world::{
-    all_off, any_case, at, deciding, decision, document, down_case, members, node, off, view,
-};
+use crate::cases::{any_case, down_case};
+use crate::world::{all_off, at, deciding, decision, document, members, node, off, view};
 
 fn led_by(number: u64) -> Formation {
     Formation {

@@ -12,9 +12,8 @@ use relight_core::position::{Quality, StoredPosition};
 use relight_core::recovery::form::formation;
 use relight_core::recovery::hold::Hold;
 
-use crate::world::{
-    WITNESS, all_off, document, down_case, members, node, off, serving, stored, view,
-};
+use crate::cases::down_case;
+use crate::world::{WITNESS, all_off, document, members, node, off, serving, stored, view};
 
 /// The document after a person has taken these nodes off, while nobody served.
 fn without(document: &Document, gone: &[NodeId]) -> Document {

@@ -14,10 +14,9 @@ use relight_core::recovery::hold::Hold;
 use relight_core::recovery::judge::{Scenario, Verdict, is_ours, judge};
 use relight_core::recovery::plan::node_plan;
 
+use crate::cases::{Case, any_case, down_case};
 use crate::planning::granted;
-use crate::world::{
-    Case, any_case, deciding, decision, document, down_case, members, node, off, serving, view,
-};
+use crate::world::{deciding, decision, document, members, node, off, serving, view};
 
 fn up(document: &Document, number: u64) -> NodeObservation {
     NodeObservation {

@@ -15,9 +15,9 @@ use relight_core::recovery::admission::{Admission, admission};
 use relight_core::recovery::judge::is_ours;
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 
+use crate::cases::{any_case, down_case};
 use crate::world::{
-    any_case, deciding, decision, document, down_case, members, node, off, proven_off, serving,
-    stored, view,
+    deciding, decision, document, members, node, off, proven_off, serving, stored, view,
 };
 
 /// The permit that a plan stores.

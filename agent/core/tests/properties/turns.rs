@@ -9,7 +9,8 @@ use relight_core::ids::Epoch;
 use relight_core::position::StoredPosition;
 use relight_core::recovery::turn::{TURN_MAX, is_next_to_join};
 
-use crate::world::{any_case, document, members, node, off, serving, view};
+use crate::cases::any_case;
+use crate::world::{document, members, node, off, serving, view};
 
 /// Off, in order, and about to join.
 fn joiner(number: u64) -> NodeObservation {
