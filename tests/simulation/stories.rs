@@ -8,7 +8,7 @@ use relight_core::recovery::judge::Verdict;
 
 use crate::agent::id;
 use crate::faults::Fault;
-use crate::galera::ViewText;
+use crate::galera::{Phase, Used, ViewText};
 use crate::mutation::Mutation;
 use crate::world::{Event, World};
 
@@ -648,6 +648,43 @@ fn typed_again_and_again(seed: u64, mutation: Mutation, bootstrap: bool) -> Worl
     world
 }
 
+/// The last donor goes while two that have come in at the same moment wait for what it has, and all
+/// lose their power. Agents would have let them in one after another.
+fn donor_goes(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.run_until(8_000);
+    for node in 1..3 {
+        world.inject(Fault::KillAgent(node));
+        world.inject(Fault::StopServer(node));
+    }
+    world.run_until(12_000);
+    let permit = Some(Used { epoch: 1, component: 1, serial: 1 });
+    (1..3).for_each(|node| world.start_server(node, false, true, permit));
+    let waits = |world: &World, node| {
+        world.process(node).is_some_and(|it| it.primary && it.phase == Phase::Joining)
+    };
+    while !(1..3).all(|node| waits(&world, node)) && world.now < 20_000 {
+        world.run_until(world.now + 1);
+    }
+    world.inject(Fault::StopServer(0));
+    let off = world.rng.u64(1_000..3_000);
+    (0..3).for_each(|node| at(&mut world, off, Fault::CutPower(node)));
+    (1..3).for_each(|node| at(&mut world, off + 3_000, Fault::PowerOn(node)));
+    world.run_until(world.now + 40_000);
+    world
+}
+
+/// R4: whoever waits for the data is in a view without having it, and nobody goes on from there.
+#[test]
+fn a_view_without_the_data_is_not_gone_on_with() {
+    for seed in 1..=60 {
+        let mut world = donor_goes(seed, Mutation::None);
+        world.inject(Fault::PowerOn(0));
+        recovers(&mut world, 90_000);
+    }
+}
+
 /// One is away while another joins, and asks by the roster that it knew.
 fn away_while_another_joins(seed: u64, mutation: Mutation) -> World {
     let mut world = World::running(seed, 3, mutation, None);
@@ -686,6 +723,7 @@ pub fn hunt(seed: u64, mutation: Mutation) -> World {
         Mutation::EvidenceOnce => two_outages(seed, mutation),
         Mutation::SilenceIsAbsence => survivor_cut_off(seed, mutation),
         Mutation::GivenUpInSilence => given_up(seed, mutation).0,
+        Mutation::MembershipIsData => donor_goes(seed, mutation),
         Mutation::ReplaceWithoutHolder => holder_gone(seed, mutation),
         Mutation::PermitNotSpent => typed_again_and_again(seed, mutation, false),
         Mutation::FlagUnchecked => typed_again_and_again(seed, mutation, true),

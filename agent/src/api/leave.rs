@@ -58,8 +58,11 @@ pub async fn leave(
     }
     confirmed(&document, &request.confirm)?;
     given_up(own_rows, &request.give_up)?;
+    // What a quorum holds, and not what was last seen here: somebody may have gone just now. And
+    // before the server is stopped: a departure that is refused changes nothing.
+    let document =
+        if document.roster.members.len() > 1 { present(&member).await? } else { document };
     if document.roster.members.len() > 1 {
-        // Before the server is stopped: a departure that is refused changes nothing.
         document.step_off(member.me, &survey).map_err(|refused| failure(&refused))?;
     }
     // The hands are kept to the end: no round may start the server again.
@@ -120,10 +123,7 @@ pub async fn remove(
     request: &RemoveRequest,
     report: &Report,
 ) -> Result<(), Failure> {
-    let document = member.ledger.read().await.map_err(|error| {
-        Failure::new(Kind::Holding, "the ledger cannot be read", "a quorum of members has to run")
-            .because(&error)
-    })?;
+    let document = present(member).await?;
     let Some((node, listed)) = document.roster.named(&request.node) else {
         return Err(failure(&RosterRefused::NoSuchNode { name: request.node.clone() }));
     };
@@ -171,6 +171,13 @@ fn confirmed(document: &Document, typed: &str) -> Result<(), Failure> {
         format!("`{typed}` is not the name of this cluster"),
         format!("type it to confirm: --confirm {}", document.name),
     ))
+}
+
+async fn present(member: &Member) -> Result<Arc<Document>, Failure> {
+    member.ledger.read().await.map_err(|error| {
+        Failure::new(Kind::Holding, "the ledger cannot be read", "a quorum of members has to run")
+            .because(&error)
+    })
 }
 
 /// What this agent knew of all nodes in its last round.
