@@ -78,6 +78,11 @@ const STORIES: &[Story] = &[
         run: power_loss::one_missing,
     },
     Story {
+        name: "one_given_up",
+        about: "one of three does not return and is removed: the others go on and name it",
+        run: power_loss::one_given_up,
+    },
+    Story {
         name: "ways_around_the_gate",
         about: "every way to start a server past the agent is refused, or the server is found out",
         run: guarded::ways_around_the_gate,

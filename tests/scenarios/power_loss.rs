@@ -202,6 +202,35 @@ pub fn one_missing(stage: &mut Stage) -> Result<()> {
     scene.close(1..=1)
 }
 
+/// One does not return, and a person gives it up: the others go on, and say whose rows may be
+/// missing.
+pub fn one_given_up(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    scene.lab.power_cut_all()?;
+    scene.lab.boot(&["db-a", "db-b"])?;
+    let present = [scene.lab.node("db-a")?, scene.lab.node("db-b")?];
+    wait_held(&present, &["db-c"], LIMIT)?;
+    let typed = ["agentctl", "remove", "db-c", "--confirm", relight::CLUSTER];
+    let planned = present[0].exec_within(&[&typed[..3], &["--dry-run"]].concat(), LIMIT)?;
+    let planned = planned.expect_success("agentctl remove --dry-run")?;
+    let told = format!("{}{}", planned.stdout, planned.stderr);
+    ensure!(told.contains("rows that only db-c holds are given up"), "{told}");
+    present[0].exec_within(&typed, LIMIT)?.expect_success("agentctl remove")?;
+    let left = scene.lab.nodes().get(..2).context("three nodes")?;
+    relight::wait_healthy(left, LIMIT)?;
+    let words = "rows that only db-c held may be missing";
+    for node in present {
+        let status: Value = serde_json::from_str(&node.sh("agentctl status -o json")?)?;
+        let named = status.pointer("/cluster/given_up").cloned();
+        ensure!(named == Some(serde_json::json!(["db-c"])), "{} names {named:?}", node.name());
+        let warned = status.get("warnings").is_some_and(|it| it.to_string().contains(words));
+        ensure!(warned, "{} does not warn: {status}", node.name());
+        let events = node.sh("agentctl events")?;
+        ensure!(events.contains(words), "{} tells of no loss: {events}", node.name());
+    }
+    scene.close_without("db-c")
+}
+
 /// `explain` shows the positions that the present nodes reported, and that the third did not.
 fn explains(node: &Node, limit: Duration) -> Result<()> {
     let what = format!("{} explains who reported what", node.name());

@@ -112,6 +112,19 @@ impl<'a> Scene<'a> {
         self.close_with_log(epochs).map(drop)
     }
 
+    /// Ends a story in which a node was given up: what only that one acknowledged may be lost, and
+    /// the others hold everything else.
+    pub fn close_without(mut self, given_up: &str) -> Result<()> {
+        self.client()?.wait_first_write(Instant::now(), LIMIT)?;
+        let log = self.client.take().context("the client has stopped")?.stop();
+        let verification = log.verify_without(self.data, &[given_up])?;
+        self.stage.note(verification.to_string());
+        ensure!(verification.is_clean(), "rows are not what was promised: {verification}");
+        let doubles = self.observer()?.timeline().double_primaries();
+        ensure!(doubles.is_empty(), "two primary components at once: {doubles:?}");
+        Ok(())
+    }
+
     /// As [`Scene::close`]; gives all that was written.
     pub fn close_with_log(mut self, epochs: RangeInclusive<u64>) -> Result<WriteLog> {
         self.client()?.wait_for_rows(ROWS, LIMIT)?;

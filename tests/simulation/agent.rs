@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use relight_core::coordinator::{Office, office};
 use relight_core::evidence::observation::NodeObservation;
@@ -17,6 +18,7 @@ use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::permit::Standing;
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
+use relight_core::recovery::turn::is_next_to_join;
 
 use crate::chain::Held;
 use crate::galera::Node;
@@ -116,6 +118,8 @@ pub struct Agent {
     pub stopping_since: Option<u64>,
     /// The run of the server that last said that it is in no primary component.
     pub parted_run: Option<u64>,
+    /// Since when it could have joined.
+    pub joining_since: Option<u64>,
     /// Since when the decision has stood as it does.
     pub deciding_since: Option<(Epoch, Step, u64)>,
     /// How long this node has waited for those before it to claim the office.
@@ -132,6 +136,8 @@ pub struct Agent {
     pub knowledge: Option<Knowledge>,
     /// Whether the evidence is of today: since which start of the server.
     pub evidence_of: Option<Option<u32>>,
+    /// What was heard in the last round.
+    pub heard: Survey,
     /// Operations on the ledger that are under way.
     pub talks: Vec<Talk>,
 }
@@ -314,12 +320,16 @@ impl World {
         let round = self.nodes[node].agent.round.as_mut();
         let survey = round.and_then(|round| round.survey.take());
         self.end_round(node);
-        let Some(survey) = survey else { return };
-        let read = document.clone();
-        let mutated = self.mutated_view(node, &document, &survey);
+        let Some(heard) = survey else { return };
+        self.judge(node, &document, &heard);
+        self.nodes[node].agent.heard = heard;
+    }
+
+    fn judge(&mut self, node: Node, read: &Rc<Document>, heard: &Survey) {
+        let mutated = self.mutated_view(node, read, heard);
         let (document, survey) = match &mutated {
             Some(other) => (&other.0, &other.1),
-            None => (&*document, &survey),
+            None => (&**read, heard),
         };
         self.keep_records(node, survey);
         let overdue = self.overdue(node, document);
@@ -349,15 +359,34 @@ impl World {
         agent.last_judgement = Some(judgement);
         agent.because = Some(plan.because);
         let busy = leaving || agent.carrying.is_some() || agent.planned.is_some();
-        if plan.actions.is_empty() || busy {
+        if plan.actions.is_empty() || busy || !self.is_its_turn(node, document, survey, &plan) {
             return;
         }
+        let agent = &mut self.nodes[node].agent;
         if plan.irreversible() {
-            agent.planned = Some((plan, read));
+            agent.planned = Some((plan, read.clone()));
             self.ask_ledger(node, Operation::Recheck);
         } else {
             self.begin_carrying(node, plan);
         }
+    }
+
+    /// Whether it goes on with its plan, which for a join means that it is its turn.
+    fn is_its_turn(
+        &mut self,
+        node: Node,
+        document: &Document,
+        survey: &Survey,
+        plan: &NodePlan,
+    ) -> bool {
+        let now = self.now;
+        let since = &mut self.nodes[node].agent.joining_since;
+        if plan.because != Because::Joins {
+            *since = None;
+            return true;
+        }
+        let waited = Duration::from_millis(now - *since.get_or_insert(now));
+        is_next_to_join(document, survey, id(node), waited)
     }
 
     fn my_office(&mut self, node: Node, document: &Document) -> Office {

@@ -90,6 +90,14 @@ impl World {
         self.last_row = self.acknowledged.iter().rev().find(|it| held(it)).copied();
     }
 
+    /// R12: a person gave a node up, and the decision says so: what only that one held may be lost.
+    fn excuse_given_up(&mut self, next: &Document) {
+        let logs: Vec<_> =
+            next.roster.data_nodes().map(|it| &self.nodes[index(it)].dir.log).collect();
+        let held = |(place, row): &(usize, u32)| logs.iter().any(|it| it.get(*place) == Some(row));
+        self.last_row = self.acknowledged.iter().rev().find(|it| held(it)).copied();
+    }
+
     fn check_holds_acknowledged(&mut self, node: Node, name: &str) {
         let Some((place, row)) = self.last_row else { return };
         let log = &self.nodes[node].dir.log;
@@ -296,6 +304,9 @@ impl World {
                 }
                 for report in survey.data_nodes(next) {
                     self.check_reporter(index(report.node), *epoch, formation.leader.is_some());
+                }
+                if !formation.given_up.is_empty() {
+                    self.excuse_given_up(next);
                 }
                 self.check_leader(formation.leader.map(index), survey);
                 self.check_evidence(formation, survey, next);

@@ -8,7 +8,7 @@ use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::{Member, Role, Roster};
 use relight_core::ledger::settings::Settings;
-use relight_core::lineage::epoch::{EpochRecord, Lane};
+use relight_core::lineage::epoch::{EpochRecord, GivenUp, Lane};
 use relight_core::lineage::permit::{Mode, Permit, Standing};
 
 use crate::agent::{Agent, Durable, id};
@@ -56,6 +56,7 @@ fn document(count: usize, witness: bool, adopted: Option<usize>) -> Document {
         base: Seqno(0),
         members: (0..on_roster).map(id).collect(),
         formation: Some(Formation(1)),
+        given_up: GivenUp::new(),
     };
     Document {
         cluster: ClusterId::from_number(1),
@@ -74,6 +75,7 @@ fn document(count: usize, witness: bool, adopted: Option<usize>) -> Document {
         pause: None,
         settings: Settings::default(),
         tokens: BTreeMap::from([(token().token_id, token())]),
+        given_up: GivenUp::new(),
     }
 }
 
@@ -181,6 +183,7 @@ fn bare_machine() -> Machine {
         frozen: None,
         on_roster: false,
         activating: None,
+        starts_hang: false,
         copy: None,
     }
 }

@@ -136,7 +136,9 @@ impl World {
         let job = self.fresh();
         self.nodes[node].activating = Some(job);
         let delay = self.rng.u64(1..100);
-        self.after(delay, Event::Gate { node, job, bootstrap });
+        if !self.nodes[node].starts_hang {
+            self.after(delay, Event::Gate { node, job, bootstrap });
+        }
     }
 
     /// The gate (ExecStartPre): the permit is used, and that is durable, before the server starts.

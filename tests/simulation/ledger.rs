@@ -63,12 +63,10 @@ pub enum Change {
     Enfranchise(NodeId),
     /// Give it a vote under a fresh acceptor.
     Readmit(NodeId, AcceptorId),
-    /// Take its vote.
-    Disfranchise(NodeId),
-    /// End a change of voters; on the way to taking a node off, if it says so.
-    Settle(Option<NodeId>),
-    /// Take it off the roster.
-    Dismiss(NodeId),
+    /// End a change of voters.
+    Settle,
+    /// One step towards a roster without it, by what was heard when it was wanted.
+    StepOff(NodeId, Survey),
 }
 
 impl Change {
@@ -92,13 +90,8 @@ impl Change {
             }
             Self::Enfranchise(node) => document.enfranchise(*node).map_err(|it| told(&it)),
             Self::Readmit(node, fresh) => document.readmit(*node, *fresh).map_err(|it| told(&it)),
-            Self::Disfranchise(node) if !document.roster.votes(*node) => Ok(document.clone()),
-            Self::Disfranchise(node) => document.disfranchise(*node).map_err(|it| told(&it)),
-            Self::Settle(_) => Ok(document.settle()),
-            Self::Dismiss(node) if !document.roster.members.contains_key(node) => {
-                Ok(document.clone())
-            }
-            Self::Dismiss(node) => document.dismiss(*node).map_err(|it| told(&it)),
+            Self::Settle => Ok(document.settle()),
+            Self::StepOff(node, heard) => document.step_off(*node, heard).map_err(|it| told(&it)),
         }
     }
 
@@ -114,9 +107,8 @@ impl Change {
             Self::Admit(..) => "admit",
             Self::Enfranchise(..) => "enfranchise",
             Self::Readmit(..) => "readmit",
-            Self::Disfranchise(..) => "disfranchise",
-            Self::Settle(..) => "settle",
-            Self::Dismiss(..) => "dismiss",
+            Self::Settle => "settle",
+            Self::StepOff(..) => "step off",
         }
     }
 }

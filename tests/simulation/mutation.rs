@@ -7,7 +7,7 @@ use relight_core::evidence::observation::NodeObservation;
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::NodeId;
 use relight_core::ledger::document::{Document, Step};
-use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::position::{Quality, StoredPosition};
 use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::{Judgement, Verdict};
@@ -43,6 +43,8 @@ pub enum Mutation {
     OpenEarly,
     /// R16: whoever is there joins with the data that it has.
     JoinOffLineage,
+    /// R12: a decision does not say who was given up.
+    GivenUpInSilence,
     /// R13: every formation keeps the first group name.
     OneGroupName,
     /// S9: servers start without their position.
@@ -89,7 +91,7 @@ pub enum Mutation {
 pub type Row = (&'static str, Mutation, &'static str);
 
 /// Every deliberate fault, and what has to catch it (SPECIFICATION.md has the table in words).
-pub const TABLE: [Row; 30] = [
+pub const TABLE: [Row; 31] = [
     ("R1", Mutation::EvidenceOnce, "anytime_reports_say_what_the_disk_holds"),
     ("R1", Mutation::SuspectIsUsable, "anytime_suspect_data_is_not_used"),
     ("R2", Mutation::FreezeNotDurable, "anytime_decision_rests_on_freezes"),
@@ -108,6 +110,7 @@ pub const TABLE: [Row; 30] = [
     ("R10", Mutation::JoinBeforeFormed, "anytime_only_holders_start_before_it_has_formed"),
     ("R11", Mutation::ActBeforeStored, "anytime_decision_is_stored_before_it_is_carried_out"),
     ("R11", Mutation::ReplaceWithoutHolder, "anytime_holder_gave_way"),
+    ("R12", Mutation::GivenUpInSilence, "anytime_no_acknowledged_row_is_lost"),
     ("R13", Mutation::OneGroupName, "anytime_every_formation_has_its_own_name"),
     ("R14", Mutation::OpenEarly, "anytime_clients_wait_for_opened"),
     ("R15", Mutation::GateOpen, "anytime_every_start_has_its_permit"),
@@ -212,6 +215,9 @@ impl World {
 
     /// Whom a broken coordinator chooses.
     pub fn mutated_formation(&self, survey: &Survey, mut formation: Formation) -> Formation {
+        if self.mutation == Mutation::GivenUpInSilence {
+            return Formation { given_up: GivenUp::new(), ..formation };
+        }
         if self.mutation == Mutation::ReformAnyway {
             let holders: BTreeSet<NodeId> =
                 survey.observations.values().map(|report| report.node).collect();

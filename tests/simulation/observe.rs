@@ -248,6 +248,7 @@ impl World {
         let mut report = NodeObservation {
             node: id(node),
             incarnation,
+            acceptor: self.nodes[node].voter.id(),
             sequence,
             frozen: standing.frozen,
             permit: standing.permit,

@@ -91,12 +91,10 @@ impl World {
             Change::Admit(joiner, ..) => {
                 self.send(node, index(joiner), Message::Admitted(document));
             }
-            Change::Settle(Some(gone)) if document.roster.votes(gone) => {
-                self.change(node, Change::Disfranchise(gone));
+            Change::StepOff(gone, heard) if document.roster.members.contains_key(&gone) => {
+                self.change(node, Change::StepOff(gone, heard));
             }
-            Change::Disfranchise(gone) => self.change(node, Change::Settle(Some(gone))),
-            Change::Settle(Some(gone)) => self.change(node, Change::Dismiss(gone)),
-            Change::Dismiss(gone) if gone == id(node) => self.laid_down(node),
+            Change::StepOff(gone, _) if gone == id(node) => self.laid_down(node),
             Change::Claim(..)
             | Change::Decide(..)
             | Change::Formed(..)
@@ -105,8 +103,8 @@ impl World {
             | Change::TakeCharge(..)
             | Change::Enfranchise(_)
             | Change::Readmit(..)
-            | Change::Settle(None)
-            | Change::Dismiss(_) => {}
+            | Change::Settle
+            | Change::StepOff(..) => {}
         }
     }
 
@@ -121,13 +119,16 @@ impl World {
         let serving = (0..self.nodes.len()).any(|it| it != node && self.can_commit(it));
         let begins = !self.nodes[node].leaving;
         let there = self.nodes[node].agent.up && self.nodes[node].on_roster;
-        if !there || alone || (begins && !(serving && self.every_voter_has_its_record())) {
+        let known = &self.nodes[node].agent;
+        let refused = |document: &Rc<Document>| document.step_off(id(node), &known.heard).is_err();
+        let refused = known.durable.document.as_ref().is_none_or(refused);
+        if !there || alone || (begins && (!serving || refused)) {
             return;
         }
         // The hands are kept to the end: no round may start the server again.
         self.nodes[node].leaving = true;
         self.stop_server(node);
-        self.change(node, Change::Settle(Some(id(node))));
+        self.step_off(node, node);
         self.after(5_000, Event::Fault(Fault::Leave(node)));
     }
 
@@ -140,21 +141,27 @@ impl World {
         machine.agent.durable.gate_closed = false;
     }
 
-    /// `agentctl remove`, of a node that is off for good, while the others serve.
+    /// One agent begins to take a node off the roster, with what it knew in its last round.
+    fn step_off(&mut self, at: Node, node: Node) {
+        let heard = self.nodes[at].agent.heard.clone();
+        self.change(at, Change::StepOff(id(node), heard));
+    }
+
+    /// `agentctl remove`, of a node that is off for good, typed on one that has been heard from.
     pub fn remove(&mut self, node: Node) {
         let listed = self.document.roster.members.contains_key(&id(node));
-        let serving = (0..self.nodes.len()).find(|it| {
-            *it != node && self.nodes[*it].agent.up && {
-                self.can_commit(*it) && self.nodes[*it].on_roster
-            }
+        let there = (0..self.nodes.len()).filter(|it| {
+            let machine = &self.nodes[*it];
+            *it != node && machine.powered && machine.agent.up && machine.on_roster
         });
+        let at = there.max_by_key(|it| self.can_commit(*it));
         let alone = self.document.roster.members.len() < 2;
         self.nodes[node].removed = listed && !alone && !self.nodes[node].powered;
         if !self.nodes[node].removed {
             return;
         }
-        if let Some(at) = serving.filter(|_| self.every_voter_has_its_record()) {
-            self.change(at, Change::Settle(Some(id(node))));
+        if let Some(at) = at {
+            self.step_off(at, node);
         }
         self.after(5_000, Event::Fault(Fault::Remove(node)));
     }
@@ -173,7 +180,7 @@ impl World {
     /// Gives votes to members that answer, one at a time, and settles changes of voters.
     pub fn tend_roster(&mut self, node: Node, document: &Document, survey: &Survey) {
         if document.roster.electorate.outgoing.is_some() {
-            self.change(node, Change::Settle(None));
+            self.change(node, Change::Settle);
             return;
         }
         let newcomer = document

@@ -8,7 +8,7 @@ use relight_core::recovery::judge::Verdict;
 
 use crate::agent::id;
 use crate::faults::Fault;
-use crate::galera::ViewText;
+use crate::galera::{Phase, Used, ViewText};
 use crate::mutation::Mutation;
 use crate::world::{Event, World};
 
@@ -98,6 +98,32 @@ fn killed_servers_come_back_while_the_agents_live() {
     }
 }
 
+/// A node whose start hangs takes the turn of nobody for longer than a turn lasts.
+#[test]
+fn joiners_join_although_the_one_before_them_never_comes() {
+    let mut waited = 0;
+    for seed in 1..=30 {
+        let mut world = World::running(seed, 5, Mutation::None, None);
+        world.verbose = crate::random::number("SEED") == Some(seed);
+        go(&mut world, 8_000);
+        world.nodes[0].starts_hang = true;
+        world.inject(Fault::KillServer(0));
+        world.inject(Fault::KillServer(1));
+        let begun = world.now;
+        let serves = |world: &World, node| world.process(node).is_some_and(|it| !it.read_only);
+        while !serves(&world, 1) && world.now < begun + 60_000 {
+            go(&mut world, 500);
+        }
+        assert!(serves(&world, 1), "seed {seed}");
+        let hangs = world.nodes[0].activating.is_some();
+        waited += u64::from(hangs && world.now - begun > 20_000);
+        (world.nodes[0].starts_hang, world.nodes[0].activating) = (false, None);
+        recovers(&mut world, 60_000);
+    }
+    // Where its evidence was there first it went first.
+    assert!(waited > 10, "only {waited} times it was not the first");
+}
+
 /// Story 4.
 #[test]
 fn agents_come_and_go_without_a_server_noticing() {
@@ -159,6 +185,58 @@ fn starts_by_hand_right_after_the_power_loss_fork_nothing() {
             recovers(&mut world, 120_000);
         }
     }
+}
+
+/// All lose their power, and the one that acknowledged the last row does not return. A person
+/// gives it up.
+fn given_up(seed: u64, mutation: Mutation) -> (World, usize) {
+    let mut world = World::running(seed, 4, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.write_every_ms = 20;
+    world.run_until(10_000);
+    world.inject(Fault::CutAll);
+    let rows = |node: &usize| world.nodes[*node].dir.log.len();
+    let gone = (0..4).max_by_key(rows).unwrap_or_default();
+    for node in (0..4).filter(|it| *it != gone) {
+        at(&mut world, 2_000, Fault::PowerOn(node));
+    }
+    world.run_until(20_000);
+    world.inject(Fault::Remove(gone));
+    world.run_until(60_000);
+    (world, gone)
+}
+
+/// R12: nothing is lost in silence. The epoch says whose rows may be missing, and whoever was given
+/// up while others served is not named: they have all that it had.
+#[test]
+fn whoever_is_given_up_is_named_in_the_epoch() {
+    let mut lost = 0;
+    for seed in 1..=60 {
+        let (mut world, gone) = given_up(seed, Mutation::None);
+        assert_eq!(world.violation, None, "seed {seed}");
+        let record = world.document.epoch().cloned().expect("an epoch");
+        assert_eq!(record.epoch, Epoch(2), "seed {seed}");
+        let names: Vec<_> = record.given_up.keys().copied().collect();
+        assert_eq!(names, [id(gone)], "seed {seed}");
+        assert!(world.document.given_up.is_empty(), "seed {seed}");
+        let log = &world.nodes[(gone + 1) % 4].dir.log;
+        lost += world.acknowledged.iter().filter(|(at, row)| log.get(*at) != Some(row)).count();
+        world.inject(Fault::PowerOn(gone));
+        recovers(&mut world, 60_000);
+        // The next one goes while the last serves.
+        let next = (gone + 1) % 4;
+        world.healed = false;
+        world.inject(Fault::CutPower(next));
+        go(&mut world, 10_000);
+        world.inject(Fault::Remove(next));
+        let listed = |world: &World| world.document.roster.members.contains_key(&id(next));
+        while listed(&world) && world.now < 180_000 {
+            go(&mut world, 1_000);
+        }
+        assert!(!listed(&world), "seed {seed}");
+        assert!(world.document.given_up.is_empty(), "seed {seed}");
+    }
+    assert!(lost > 0, "no row was ever lost with it: the story has to reach that");
 }
 
 /// Story 7.
@@ -345,6 +423,30 @@ fn a_lost_record_is_readmitted_and_the_cluster_comes_back() {
     }
 }
 
+/// R19, R20: the change that takes a vote away needs each of two who stay, and could not even be
+/// taken back without the one whose record is lost. It is not begun.
+#[test]
+fn nobody_leaves_while_the_ledger_needs_a_lost_record() {
+    for seed in 1..=60 {
+        let mut world = cluster(seed);
+        go(&mut world, 8_000);
+        world.inject(Fault::LoseRecord(1));
+        world.inject(Fault::CutPower(1));
+        go(&mut world, 3_000);
+        world.inject(Fault::Leave(0));
+        go(&mut world, 5_000);
+        assert!(world.document.roster.votes(id(0)), "seed {seed}");
+        assert!(world.process(0).is_some(), "the server was stopped for nothing, seed {seed}");
+        // Its vote comes back by itself, and then the same command does it.
+        world.inject(Fault::PowerOn(1));
+        go(&mut world, 20_000);
+        world.inject(Fault::Leave(0));
+        recovers(&mut world, 60_000);
+        let left: Vec<_> = world.document.roster.members.keys().copied().collect();
+        assert_eq!(left, [id(1), id(2)], "seed {seed}");
+    }
+}
+
 /// R19: a record that is an old copy votes no more as soon as somebody asks who has seen more.
 #[test]
 fn a_record_that_was_set_back_is_replaced() {
@@ -381,7 +483,8 @@ fn the_roster_changes_under_faults() {
                 at(&mut world, when, Fault::CutAll);
                 power_on_all(&mut world, when + 500, 30_000);
             }
-            1 => at(&mut world, when, Fault::Leave(0)),
+            // Whoever is refused, because somebody is not heard just now, types it again.
+            1 => (0..3).for_each(|turn| at(&mut world, when + turn * 10_000, Fault::Leave(0))),
             _ => {
                 at(&mut world, when, Fault::CutPower(0));
                 at(&mut world, when + 8_000, Fault::Remove(0));
@@ -573,6 +676,43 @@ fn typed_again_and_again(seed: u64, mutation: Mutation, bootstrap: bool) -> Worl
     world
 }
 
+/// The last donor goes while two that have come in at the same moment wait for what it has, and all
+/// lose their power. Agents would have let them in one after another.
+fn donor_goes(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.run_until(8_000);
+    for node in 1..3 {
+        world.inject(Fault::KillAgent(node));
+        world.inject(Fault::StopServer(node));
+    }
+    world.run_until(12_000);
+    let permit = Some(Used { epoch: 1, component: 1, serial: 1 });
+    (1..3).for_each(|node| world.start_server(node, false, true, permit));
+    let waits = |world: &World, node| {
+        world.process(node).is_some_and(|it| it.primary && it.phase == Phase::Joining)
+    };
+    while !(1..3).all(|node| waits(&world, node)) && world.now < 20_000 {
+        world.run_until(world.now + 1);
+    }
+    world.inject(Fault::StopServer(0));
+    let off = world.rng.u64(1_000..3_000);
+    (0..3).for_each(|node| at(&mut world, off, Fault::CutPower(node)));
+    (1..3).for_each(|node| at(&mut world, off + 3_000, Fault::PowerOn(node)));
+    world.run_until(world.now + 40_000);
+    world
+}
+
+/// R4: whoever waits for the data is in a view without having it, and nobody goes on from there.
+#[test]
+fn a_view_without_the_data_is_not_gone_on_with() {
+    for seed in 1..=60 {
+        let mut world = donor_goes(seed, Mutation::None);
+        world.inject(Fault::PowerOn(0));
+        recovers(&mut world, 90_000);
+    }
+}
+
 /// One is away while another joins, and asks by the roster that it knew.
 fn away_while_another_joins(seed: u64, mutation: Mutation) -> World {
     let mut world = World::running(seed, 3, mutation, None);
@@ -610,6 +750,8 @@ pub fn hunt(seed: u64, mutation: Mutation) -> World {
     match mutation {
         Mutation::EvidenceOnce => two_outages(seed, mutation),
         Mutation::SilenceIsAbsence => survivor_cut_off(seed, mutation),
+        Mutation::GivenUpInSilence => given_up(seed, mutation).0,
+        Mutation::MembershipIsData => donor_goes(seed, mutation),
         Mutation::ReplaceWithoutHolder => holder_gone(seed, mutation),
         Mutation::PermitNotSpent => typed_again_and_again(seed, mutation, false),
         Mutation::FlagUnchecked => typed_again_and_again(seed, mutation, true),

@@ -145,6 +145,8 @@ pub struct Machine {
     /// A start job of the unit: from `systemctl start` to the exec, the gate in between. It
     /// counts as a running server (R2).
     pub activating: Option<u32>,
+    /// Every start of the unit stands still before it asks the gate.
+    pub starts_hang: bool,
     /// An old copy of the datadir.
     pub copy: Option<Rc<Datadir>>,
 }
@@ -427,8 +429,10 @@ impl World {
             self.take_evidence(node);
             let machine = &self.nodes[node];
             let has_data = machine.role == Role::Data && machine.dir.history.is_some();
-            if has_data && !machine.agent.durable.gate_closed {
-                // Not ours yet: systemd starts mariadb at boot.
+            let theirs = machine.dir.group.is_none();
+            if has_data && theirs && !machine.agent.durable.gate_closed {
+                // Not ours yet: systemd starts mariadb at boot. Whoever left has no configuration
+                // of ours any more, and its server joins nobody.
                 self.after(3_000, Event::Fault(Fault::PlainStart(node)));
             }
         }

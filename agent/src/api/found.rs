@@ -16,7 +16,7 @@ use relight_core::ledger::document::{Decision, Document, Frozen, Step, WriteTag}
 use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::{Member as RosterMember, Role, Roster};
 use relight_core::ledger::settings::Settings;
-use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::lineage::permit::Standing;
 use relight_core::position::StoredPosition;
 use relight_core::recovery::judge::Verdict;
@@ -284,6 +284,7 @@ fn first_document(wish: &Wish, adopts: bool, ids: (ClusterId, NodeId, AcceptorId
         )]),
         step: Step::Decided,
         term: Term(1),
+        given_up: GivenUp::new(),
     };
     let first = u64::from(!adopts);
     Document {
@@ -306,6 +307,7 @@ fn first_document(wish: &Wish, adopts: bool, ids: (ClusterId, NodeId, AcceptorId
         pause: None,
         settings: Settings::default(),
         tokens: BTreeMap::new(),
+        given_up: GivenUp::new(),
     }
 }
 

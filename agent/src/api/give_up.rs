@@ -53,7 +53,7 @@ pub async fn again(
     give_up: &str,
     report: &Report,
 ) -> Result<(), Failure> {
-    let _hands = member.acting.lock().await;
+    let _hands = member.acting.begin().await;
     let known = member.picture.borrow().member.clone();
     let own = known.as_ref().and_then(|known| known.survey.observations.get(&member.me));
     if !own.is_some_and(never_was_in_an_epoch) {

@@ -1,13 +1,12 @@
 //! `leave` and `remove`: a node goes out of the cluster.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::NodeId;
 use relight_core::ledger::change_roster::RosterRefused;
+use relight_core::ledger::departure::OwnRows;
 use relight_core::ledger::document::Document;
-use relight_core::position::StoredPosition;
 use relight_proto::v1::{LeaveRequest, RemoveRequest};
 
 use super::progress::Report;
@@ -47,11 +46,8 @@ pub async fn leave(
     report
         .planned("configuration", "everything that Relight wrote is removed; the data stays")
         .await;
-    let own_rows = {
-        let picture = member.picture.borrow();
-        let survey = picture.member.as_ref().map(|known| known.survey.clone());
-        rows_of_its_own(&document, &survey.unwrap_or_default(), member.me)
-    };
+    let survey = survey(&member);
+    let own_rows = document.own_rows(&survey, member.me);
     if let Some(history) = &own_rows {
         let text = format!("rows of history {history} that only this node holds are given up");
         report.planned("rows", text).await;
@@ -61,17 +57,23 @@ pub async fn leave(
         return Ok(());
     }
     confirmed(&document, &request.confirm)?;
-    given_up(own_rows.as_deref(), &request.give_up)?;
+    given_up(own_rows, &request.give_up)?;
+    // What a quorum holds, and not what was last seen here: somebody may have gone just now. And
+    // before the server is stopped: a departure that is refused changes nothing.
+    let document =
+        if document.roster.members.len() > 1 { present(&member).await? } else { document };
+    if document.roster.members.len() > 1 {
+        document.step_off(member.me, &survey).map_err(|refused| failure(&refused))?;
+    }
     // The hands are kept to the end: no round may start the server again.
-    let mut hands = member.acting.lock().await;
-    *hands += 1;
+    let hands = member.acting.begin().await;
     if document.in_charge {
         let stop = member.hands.stop().await;
         stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
         report.done("stop", "the server is stopped").await;
     }
     if document.roster.members.len() > 1 {
-        take_off(&member, member.me).await?;
+        take_off(&member, member.me, &survey).await?;
         report.done("roster", format!("{} is off the roster", member.name)).await;
     } else {
         report.note("this was the last node: the cluster ends, its data stays here").await;
@@ -98,26 +100,11 @@ pub async fn leave(
     Ok(())
 }
 
-/// The history of the rows that nobody but this node may hold, or `unknown`: while no other member
-/// serves, what clients were told is kept could be here only, and would be lost without a word
-/// (R12). Nothing when they are with others, or when there are none.
-fn rows_of_its_own(document: &Document, survey: &Survey, me: NodeId) -> Option<String> {
-    let data: BTreeSet<NodeId> = document.roster.data_nodes().collect();
-    let others = || survey.observations.values().filter(|it| it.node != me);
-    let served = others().any(|report| data.contains(&report.node) && report.is_synced());
-    if !document.in_charge || !data.contains(&me) || data.len() == 1 || served {
-        return None;
-    }
-    match survey.observations.get(&me).map(|report| report.position) {
-        Some(StoredPosition::Nothing) => None,
-        Some(StoredPosition::At { position, .. }) => Some(position.history.to_string()),
-        Some(StoredPosition::Unknown) | None => Some("unknown".to_owned()),
-    }
-}
-
 /// Rows that nobody else may hold are given up only by the name of their history.
-fn given_up(own_rows: Option<&str>, named: &str) -> Result<(), Failure> {
-    let Some(history) = own_rows.filter(|history| *history != named) else { return Ok(()) };
+fn given_up(own_rows: Option<OwnRows>, named: &str) -> Result<(), Failure> {
+    let Some(history) = own_rows.map(|rows| rows.to_string()).filter(|it| it != named) else {
+        return Ok(());
+    };
     Err(Failure::refused(
         "no other member serves now, and this node may hold rows that nobody else has",
         format!(
@@ -136,13 +123,9 @@ pub async fn remove(
     request: &RemoveRequest,
     report: &Report,
 ) -> Result<(), Failure> {
-    let document = member.ledger.read().await.map_err(|error| {
-        Failure::new(Kind::Holding, "the ledger cannot be read", "a quorum of members has to run")
-            .because(&error)
-    })?;
+    let document = present(member).await?;
     let Some((node, listed)) = document.roster.named(&request.node) else {
-        let refused = RosterRefused::NoSuchNode { name: request.node.clone() };
-        return Err(Failure::refused(refused.to_string(), refused.hint()));
+        return Err(failure(&RosterRefused::NoSuchNode { name: request.node.clone() }));
     };
     if node == member.me {
         return Err(Failure::refused("this is the node itself", "`agentctl leave` takes it out"));
@@ -154,21 +137,29 @@ pub async fn remove(
         )
         .await;
     report.note(format!("{} must be off: Relight cannot make sure of that", listed.name)).await;
+    let survey = survey(member);
+    if document.own_rows(&survey, node).is_some() {
+        let text = format!("rows that only {} holds are given up: nobody serves now", listed.name);
+        report.planned("rows", text).await;
+    }
     if request.dry_run {
         report.finish("nothing was changed").await;
         return Ok(());
     }
     confirmed(&document, &request.confirm)?;
-    let picture = member.picture.borrow().member.clone();
-    if picture.is_some_and(|known| known.survey.observations.contains_key(&node)) {
+    if survey.observations.contains_key(&node) {
         return Err(Failure::refused(
             format!("{} answers", listed.name),
             format!("on {}: agentctl leave", listed.name),
         ));
     }
-    take_off(member, node).await?;
+    take_off(member, node, &survey).await?;
     report.finish(format!("{} is off the roster", request.node)).await;
     Ok(())
+}
+
+fn failure(refused: &RosterRefused) -> Failure {
+    Failure::refused(refused.to_string(), refused.hint())
 }
 
 fn confirmed(document: &Document, typed: &str) -> Result<(), Failure> {
@@ -182,14 +173,27 @@ fn confirmed(document: &Document, typed: &str) -> Result<(), Failure> {
     ))
 }
 
+async fn present(member: &Member) -> Result<Arc<Document>, Failure> {
+    member.ledger.read().await.map_err(|error| {
+        Failure::new(Kind::Holding, "the ledger cannot be read", "a quorum of members has to run")
+            .because(&error)
+    })
+}
+
+/// What this agent knew of all nodes in its last round.
+fn survey(member: &Member) -> Survey {
+    let picture = member.picture.borrow();
+    picture.member.as_ref().map(|known| known.survey.clone()).unwrap_or_default()
+}
+
 /// Takes a node off the roster, in as many changes as that needs.
 ///
 /// The coordinator may change the roster at the same time, and an answer may be lost. Each change
 /// is made on what is there then, so trying again is always right.
-async fn take_off(member: &Arc<Member>, node: NodeId) -> Result<(), Failure> {
+async fn take_off(member: &Arc<Member>, node: NodeId, survey: &Survey) -> Result<(), Failure> {
     let mut patience = CHANGES_MAX;
     loop {
-        let error = match member.ledger.change(|document| document.step_off(node)).await {
+        let error = match member.ledger.change(|document| document.step_off(node, survey)).await {
             Ok(document) => {
                 nudge(member, document.version);
                 if !document.roster.members.contains_key(&node) {
@@ -197,9 +201,7 @@ async fn take_off(member: &Arc<Member>, node: NodeId) -> Result<(), Failure> {
                 }
                 None
             }
-            Err(ChangeError::Refused(error)) => {
-                return Err(Failure::refused(error.to_string(), error.hint()));
-            }
+            Err(ChangeError::Refused(error)) => return Err(failure(&error)),
             Err(error) => Some(error),
         };
         patience -= 1;
@@ -214,32 +216,15 @@ async fn take_off(member: &Arc<Member>, node: NodeId) -> Result<(), Failure> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::api::wire::sample::{document, node, synced as report};
+    use crate::api::wire::sample::HISTORY;
 
     #[test]
-    fn rows_that_nobody_else_holds_have_to_be_named() {
-        let document = document();
-        let asked = |survey: &Survey| rows_of_its_own(&document, survey, node(1));
-        let off = |number| {
-            let mut report = report(number);
-            report.galera = None;
-            report
-        };
-        let history = off(1).position.usable().map(|position| position.history.to_string());
-        assert!(history.is_some());
-        assert_eq!(asked(&Survey::of([off(1), off(2)])), history);
-        assert_eq!(asked(&Survey::of([report(1), off(2)])), history, "it serves alone");
-        assert_eq!(asked(&Survey::of([off(1), report(2)])), None, "another one serves");
-        let unknown = |position| {
-            let own = relight_core::evidence::observation::NodeObservation { position, ..off(1) };
-            asked(&Survey::of([own]))
-        };
-        assert_eq!(unknown(StoredPosition::Nothing), None);
-        assert_eq!(unknown(StoredPosition::Unknown).as_deref(), Some("unknown"));
-        assert_eq!(asked(&Survey::default()).as_deref(), Some("unknown"));
+    fn rows_of_its_own_are_given_up_by_their_name() {
         assert!(given_up(None, "").is_ok());
-        assert!(given_up(Some("9f3c"), "9f3c").is_ok());
-        let refused = given_up(Some("9f3c"), "").unwrap_err();
-        assert!(refused.hint.contains("--give-up 9f3c"), "{refused:?}");
+        assert!(given_up(Some(OwnRows::Of(HISTORY)), &HISTORY.to_string()).is_ok());
+        assert!(given_up(Some(OwnRows::Unknown), "unknown").is_ok());
+        let refused = given_up(Some(OwnRows::Of(HISTORY)), "").unwrap_err();
+        assert!(refused.hint.contains(&format!("--give-up {HISTORY}")), "{refused:?}");
+        given_up(Some(OwnRows::Unknown), &HISTORY.to_string()).unwrap_err();
     }
 }

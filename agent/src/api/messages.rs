@@ -67,7 +67,7 @@ pub enum Answer {
 
 impl Record for Question {
     const KIND: RecordKind = RecordKind::PeerQuestion;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
 }
 
 impl Record for Answer {

@@ -127,8 +127,7 @@ pub async fn control_server(member: &Arc<Member>, verb: ServerVerb) -> Result<()
         Err(error) => return Err(Failure::unexpected("failed to store the wish", &error)),
     }
     if verb != ServerVerb::Start {
-        let mut hands = member.acting.lock().await;
-        *hands += 1;
+        let _hands = member.acting.begin().await;
         member.tell(Level::Notice, EventKind::Server, "stopping the server: a person asked for it");
         let stop = member.hands.stop().await;
         stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;

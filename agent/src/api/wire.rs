@@ -35,6 +35,7 @@ use tonic::{Code, Status};
 
 pub use self::explain::explanation;
 pub use self::plan::recovery_plan;
+pub(crate) use self::seen::missing_rows_words;
 pub use self::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
 pub use self::verdict::{cluster_verdict, reason_of_hold, reason_of_verdict};
 use crate::codec::Record;

@@ -14,12 +14,13 @@ use relight_core::files::gvwstate::{Gvwstate, SavedView};
 use relight_core::ids::{Epoch, Formation, Term};
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
-use relight_core::recovery::plan::{Action, Because, NodePlan, join_queue};
-use tokio::sync::OwnedMutexGuard;
+use relight_core::recovery::plan::{Action, Because, NodePlan};
+use relight_core::recovery::turn::is_next_to_join;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
+use super::acting::{Held, NotNow};
 use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::Member;
@@ -31,10 +32,6 @@ use crate::observe::node::{Context, Look};
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
 
-/// How long a joiner leaves the donors to those before it, at the longest.
-const JOIN_TURN: Duration = Duration::from_secs(20);
-/// How long it takes until the start of another node is seen from here.
-const JOIN_STEP: Duration = Duration::from_secs(2);
 /// How long a run of the evidence unit that somebody else began is watched, before it is waited for
 /// by a start of the unit.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
@@ -84,9 +81,8 @@ pub async fn freeze(
     if document.term != term || document.last_epoch >= epoch {
         return Err(FreezeError::Stale);
     }
-    let hands = timeout(HANDS_MAX, member.acting.lock()).await;
-    let mut hands = hands.map_err(|_| FreezeError::Busy)?;
-    *hands += 1;
+    let hands = timeout(HANDS_MAX, member.acting.begin()).await;
+    let _hands = hands.map_err(|_| FreezeError::Busy)?;
     let before = look(member, &document).await.observation;
     if before.in_primary() {
         return Err(FreezeError::InPrimary);
@@ -131,6 +127,7 @@ fn refuse_unclear(before: &NodeObservation) -> Result<(), FreezeError> {
 /// One look of this node.
 pub async fn look(member: &Member, document: &Document) -> Look {
     let context = Context {
+        acceptor: member.voter.id(),
         standing: member.keeper.standing(),
         views: member.views.views(),
         roster: &document.roster,
@@ -146,13 +143,7 @@ pub async fn look(member: &Member, document: &Document) -> Look {
 pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
     // Before the evidence: a start that is let through meanwhile makes it outdated.
     let run = member.views.views().run;
-    // At boot the unit is at work already. A start of it that comes just too late runs it once
-    // more, and at boot systemd has to wait for polkit before it takes one.
-    let begun = Instant::now();
-    while member.hands.evidence_is_under_way().await && begun.elapsed() < UNDER_WAY_MAX {
-        sleep(UNDER_WAY_LOOK).await;
-    }
-    if member.watch.accept_boot_evidence(run.as_deref()) {
+    if is_taken_at_boot(&AtBoot { member, run: run.as_deref() }, UNDER_WAY_MAX).await {
         return Ok(());
     }
     member.hands.take_evidence().await?;
@@ -162,6 +153,43 @@ pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
         member.watch.evidence_taken(run);
     }
     Ok(())
+}
+
+/// The unit that takes the evidence, as it was started at boot.
+trait BootUnit: Sync {
+    /// Whether it is at work.
+    fn is_under_way(&self) -> impl Future<Output = bool> + Send;
+
+    /// Takes note of what it left, if that is of use.
+    fn accept(&self) -> bool;
+}
+
+struct AtBoot<'a> {
+    member: &'a Member,
+    /// The last start that the gate let through.
+    run: Option<&'a str>,
+}
+
+impl BootUnit for AtBoot<'_> {
+    async fn is_under_way(&self) -> bool {
+        self.member.hands.evidence_is_under_way().await
+    }
+
+    fn accept(&self) -> bool {
+        self.member.watch.accept_boot_evidence(self.run)
+    }
+}
+
+/// Whether the evidence of the boot is there, and of use.
+///
+/// At boot the unit is at work already. A start of it that comes just too late runs it once more,
+/// and at boot systemd has to wait for polkit before it takes one.
+async fn is_taken_at_boot(unit: &impl BootUnit, at_the_longest: Duration) -> bool {
+    let begun = Instant::now();
+    while unit.is_under_way().await && begun.elapsed() < at_the_longest {
+        sleep(UNDER_WAY_LOOK).await;
+    }
+    unit.accept()
 }
 
 /// Takes evidence of a server that is off, unless what there is still describes the data.
@@ -178,7 +206,7 @@ pub async fn keep_evidence(
     {
         return;
     }
-    let Ok(_hands) = member.acting.try_lock() else { return };
+    let Some(_hands) = member.acting.aside() else { return };
     // Rounds go on while the unit of the boot is at work.
     if member.hands.evidence_is_under_way().await {
         return;
@@ -249,7 +277,7 @@ async fn note_view(
     if thread.noted.as_ref() == Some(&now) || thread.patience.waits() {
         return;
     }
-    let Ok(hands) = member.acting.clone().try_lock_owned() else { return };
+    let Some(hands) = member.acting.aside() else { return };
     let size = usize::try_from(galera.size.unwrap_or(0)).unwrap_or(0);
     let epoch = picture.document.epoch().map_or(Epoch(0), |record| record.epoch);
     let entered = own.entered.unwrap_or(epoch);
@@ -315,7 +343,7 @@ pub async fn configure_for_roster(
     if thread.configured == Some(mark) || thread.patience.waits() {
         return;
     }
-    let Ok(_hands) = member.acting.try_lock() else { return };
+    let Some(_hands) = member.acting.aside() else { return };
     let request = request(member, document, document.formation(), Purpose::Rest);
     match member.hands.configure(&request).await {
         Ok(()) => thread.configured = Some(mark),
@@ -330,22 +358,14 @@ fn own_role(member: &Member, document: &Document) -> Role {
     document.roster.members.get(&member.me).map_or(Role::Data, |own| own.role)
 }
 
-/// Whether this node may go on with its plan, which for a join means: one after another, the lowest
-/// identity first.
-///
-/// A node that has just come in is a donor for the next one at once, and may have less to give than
-/// it is asked for. The joiner then stays where it is for good (seen with 10.11.19: `IST didn't
-/// contain all write sets`). Whoever waits does so for [`JOIN_TURN`] at the longest, so a join that
-/// hangs, or one that never begins, keeps nobody out.
-fn is_next_to_join(thread: &mut Thread, picture: &MemberPicture, plan: &NodePlan) -> bool {
+/// Whether this node may go on with its plan, which for a join means that it is its turn.
+fn is_its_turn(thread: &mut Thread, picture: &MemberPicture, plan: &NodePlan) -> bool {
     if plan.because != Because::Joins {
         thread.joining_since = None;
         return true;
     }
     let waited = thread.joining_since.get_or_insert_with(Instant::now).elapsed();
-    let queue = join_queue(&picture.document, &picture.survey, picture.me);
-    let ahead = u32::try_from(queue.ahead).unwrap_or(u32::MAX);
-    waited >= JOIN_TURN || (waited >= JOIN_STEP.saturating_mul(ahead) && !queue.somebody_joins)
+    is_next_to_join(&picture.document, &picture.survey, picture.me, waited)
 }
 
 /// Carries the plan of this round out, as a task with the one pair of hands.
@@ -374,16 +394,18 @@ pub fn follow(
         }
         return;
     }
-    if !is_next_to_join(thread, picture, &plan) {
+    if !is_its_turn(thread, picture, &plan) {
         return;
     }
-    let Ok(mut hands) = member.acting.clone().try_lock_owned() else { return };
-    if thread.acts != Some(*hands) {
-        debug!("the server was started or stopped since it was looked at; the plan is dropped");
-        member.wake.notify_one();
-        return;
-    }
-    *hands += 1;
+    let hands = match member.acting.begin_planned(thread.acts) {
+        Ok(hands) => hands,
+        Err(NotNow::Busy) => return,
+        Err(NotNow::OutOfDate) => {
+            debug!("the server was started or stopped since it was looked at; the plan is dropped");
+            member.wake.notify_one();
+            return;
+        }
+    };
     if plan.actions.iter().any(|action| matches!(action, Action::Configure { .. })) {
         // It is written for this start, and once more when the server is at rest.
         thread.configured = None;
@@ -401,7 +423,7 @@ fn begin(
     picture: &Arc<MemberPicture>,
     plan: NodePlan,
     look: &Look,
-    hands: Option<OwnedMutexGuard<u64>>,
+    hands: Option<Held>,
 ) -> JoinHandle<()> {
     let (member, picture, look) = (member.clone(), picture.clone(), look.clone());
     tokio::spawn(async move {
@@ -550,3 +572,6 @@ pub fn request(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

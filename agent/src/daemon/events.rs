@@ -11,13 +11,15 @@ use std::time::SystemTime;
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::ids::NodeId;
 use relight_core::ledger::roster::Roster;
+use relight_core::lineage::epoch::GivenUp;
 use relight_proto::v1;
 use tokio::sync::broadcast;
 use tracing::{error, info, warn};
 
 use super::picture::{MemberPicture, Picture};
 use crate::api::wire::{
-    cluster_verdict, component_word, reason_word, server_word, state_word, wsrep_word,
+    cluster_verdict, component_word, missing_rows_words, reason_word, server_word, state_word,
+    wsrep_word,
 };
 
 /// How many events are kept.
@@ -189,6 +191,14 @@ impl EventWatch {
     }
 }
 
+/// What goes on without somebody's rows is told as a warning (R12).
+fn with_losses(text: String, given_up: &GivenUp) -> (Level, String) {
+    match missing_rows_words(given_up) {
+        None => (Level::Notice, text),
+        Some(words) => (Level::Warning, format!("{text}; {words}")),
+    }
+}
+
 struct Found<'a> {
     new: &'a Picture,
     events: Vec<Event>,
@@ -284,20 +294,21 @@ impl Found<'_> {
                 decision.holders.iter().map(|node| document.roster.name_of(*node)).collect();
             let holders = holders.join(", ");
             let text = format!("epoch {epoch} is {step}: {lane}, by {holders}");
+            let (level, text) = with_losses(text, &decision.given_up);
             let fields = [
                 ("epoch", epoch.to_string()),
                 ("lane", lane.to_string()),
                 ("step", step.to_string()),
                 ("holders", holders),
             ];
-            self.say_with(Level::Notice, EventKind::Decision, text, fields);
+            self.say_with(level, EventKind::Decision, text, fields);
         }
-        let in_force = |member: &MemberPicture| member.document.epoch().map(|it| it.epoch);
-        match (in_force(before), in_force(after)) {
-            (old, Some(epoch)) if old != Some(epoch) => {
-                let text = format!("epoch {epoch} is open and in force");
-                let fields = [("epoch", epoch.to_string())];
-                self.say_with(Level::Notice, EventKind::Decision, text, fields);
+        match (before.document.epoch(), document.epoch()) {
+            (old, Some(record)) if old.map(|it| it.epoch) != Some(record.epoch) => {
+                let text = format!("epoch {} is open and in force", record.epoch);
+                let (level, text) = with_losses(text, &record.given_up);
+                let fields = [("epoch", record.epoch.to_string())];
+                self.say_with(level, EventKind::Decision, text, fields);
             }
             (_, _) => {
                 if document.decision.is_none()
@@ -342,7 +353,13 @@ impl Found<'_> {
         }
         for node in ids(old).difference(&ids(new)) {
             let text = format!("{} is not on the roster any more", old.name_of(*node));
-            self.say(Level::Notice, EventKind::Roster, text);
+            let (level, text) = match after.document.given_up.get(node) {
+                None => (Level::Notice, text),
+                Some(_) => {
+                    (Level::Warning, format!("{text}; rows that only it holds are given up"))
+                }
+            };
+            self.say(level, EventKind::Roster, text);
         }
         if old.electorate.voters != new.electorate.voters {
             let voters: Vec<String> = new

@@ -10,6 +10,7 @@ use relight_core::ledger::document::Document;
 use relight_core::lineage::permit::Standing;
 use tokio::sync::{Notify, watch};
 
+use super::acting::Acting;
 use super::events::{Event, EventKind, EventLog, Level};
 use super::memory::ViewsKeeper;
 use super::picture::Picture;
@@ -136,9 +137,8 @@ pub struct Member {
     pub watch: NodeWatch,
     /// The hands.
     pub hands: Hands,
-    /// One act at a time: a plan, a freeze, or a person's order. Counts those that change whether
-    /// the server runs: a plan from a look before the last of them is out of date.
-    pub acting: Arc<tokio::sync::Mutex<u64>>,
+    /// One act at a time.
+    pub acting: Acting,
     /// Asks of nodes to freeze are under way.
     pub gathering: tokio::sync::Mutex<()>,
     /// Wakes the round.
@@ -229,7 +229,7 @@ impl Member {
             gossip,
             watch,
             hands,
-            acting: Arc::new(tokio::sync::Mutex::new(0)),
+            acting: Acting::default(),
             gathering: tokio::sync::Mutex::new(()),
             wake: Arc::new(Notify::new()),
             events,

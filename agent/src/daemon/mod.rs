@@ -4,6 +4,7 @@
 //! happens to MariaDB is none of its business (design 1). Stopping or killing the daemon never
 //! touches a running server.
 
+pub mod acting;
 pub mod carry_out;
 pub mod coordinate;
 pub mod events;

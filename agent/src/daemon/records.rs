@@ -21,7 +21,8 @@ use relight_core::ledger::roster::Role;
 use relight_core::lineage::permit::Standing;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{Record, RecordKind};
+use crate::codec::{CodecError, Record, RecordKind, decode_payload};
+use crate::ledger::older::DocumentV1;
 
 /// Lives of the daemon on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,5 +155,12 @@ impl Record for GateRecord {
 
 impl Record for LastDocument {
     const KIND: RecordKind = RecordKind::Document;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        match version {
+            1 => Ok(Self(decode_payload::<DocumentV1>(payload)?.into())),
+            _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
+        }
+    }
 }

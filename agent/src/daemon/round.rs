@@ -18,13 +18,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use super::acting::Seen;
 use super::events::{EventWatch, Level};
 use super::failure::chain;
 use super::member::Member;
 use super::picture::{MemberPicture, Picture};
 use super::{carry_out, coordinate};
 use crate::act::ActError;
-use crate::observe::node::{Context, Look};
+use crate::observe::node::Look;
 
 /// How often a healthy cluster is looked at.
 const CALM: Duration = Duration::from_millis(1000);
@@ -60,7 +61,7 @@ pub struct Thread {
     /// Since when this node could join, and has waited for its turn.
     pub joining_since: Option<Instant>,
     /// Acts that this node had begun before it was looked at; nothing while one was under way.
-    pub acts: Option<u64>,
+    pub acts: Seen,
     /// Failed acts of this node that were taken note of.
     pub stumbles: u64,
     /// Failed tries, and until when nothing new is tried.
@@ -113,15 +114,9 @@ pub async fn run(member: Arc<Member>) {
 
 async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let cached = member.ledger.cached();
-    thread.acts = member.acting.try_lock().ok().map(|acts| *acts);
-    let context = Context {
-        standing: member.keeper.standing(),
-        views: member.views.views(),
-        roster: &cached.roster,
-        merge_grace: Duration::from_secs(u64::from(cached.settings.merge_grace_s)),
-    };
+    thread.acts = member.acting.seen();
     let (look, peers, read) =
-        tokio::join!(member.watch.look(context), ask_peers(member), member.ledger.read());
+        tokio::join!(carry_out::look(member, &cached), ask_peers(member), member.ledger.read());
     let (document, quorum) = match read {
         Ok(document) => (document, true),
         Err(error) => {

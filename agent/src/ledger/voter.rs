@@ -11,13 +11,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use relight_core::ids::AcceptorId;
-use relight_core::ledger::acceptor::{Acceptor, Record as BallotRecord, Reply, Request};
+use relight_core::ledger::acceptor::{Acceptor, Record as BallotRecord, Reply, Request, Vote};
 use relight_core::ledger::ballot::Witnessed;
 use relight_core::ledger::document::Document;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info};
 
-use crate::codec::{Record, RecordKind};
+use super::older::DocumentV1;
+use crate::codec::{CodecError, Record, RecordKind, decode_payload};
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 
 const NAME: &str = "acceptor";
@@ -30,9 +31,26 @@ struct OnDisk {
     witnessed: Witnessed,
 }
 
+/// [`OnDisk`] in format 1.
+#[derive(Debug, Deserialize)]
+struct OnDiskV1 {
+    record: BallotRecord<DocumentV1>,
+    witnessed: Witnessed,
+}
+
 impl Record for OnDisk {
     const KIND: RecordKind = RecordKind::Acceptor;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        if version != 1 {
+            return Err(CodecError::Older { found: version, known: Self::VERSION });
+        }
+        let OnDiskV1 { record, witnessed } = decode_payload(payload)?;
+        let BallotRecord { id, cluster, promised, accepted, counter } = record;
+        let accepted = accepted.map(|vote| Vote { ballot: vote.ballot, value: vote.value.into() });
+        Ok(Self { record: BallotRecord { id, cluster, promised, accepted, counter }, witnessed })
+    }
 }
 
 /// This node's acceptor.

@@ -203,4 +203,6 @@ fn read<T: Record>(directory: &Path, name: &str, trouble: &mut Vec<String>) -> O
 }
 
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;

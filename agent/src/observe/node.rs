@@ -15,7 +15,7 @@ use relight_core::evidence::stored::SyncedView;
 use relight_core::files::wsrep_status::{
     ComponentStatus, LocalState, WsrepStatus, parse_wsrep_status,
 };
-use relight_core::ids::{BootId, GcommId, Incarnation, NodeId, Seqno, Uuid};
+use relight_core::ids::{AcceptorId, BootId, GcommId, Incarnation, NodeId, Seqno, Uuid};
 use relight_core::ledger::roster::Roster;
 use relight_core::lineage::permit::Standing;
 use relight_core::position::{Position, Quality, StoredPosition};
@@ -41,6 +41,8 @@ const RECEIVING: Duration = Duration::from_secs(60);
 /// What the other parts of the daemon know of this node at the moment of looking.
 #[derive(Debug)]
 pub struct Context<'a> {
+    /// Under which id this node votes, if it can.
+    pub acceptor: Option<AcceptorId>,
     /// Freezes and permits.
     pub standing: Standing,
     /// What is remembered of views.
@@ -236,6 +238,7 @@ impl NodeWatch {
         let observation = NodeObservation {
             node: self.me,
             incarnation: self.incarnation,
+            acceptor: context.acceptor,
             sequence,
             frozen: standing.frozen,
             permit: standing.permit,

@@ -51,10 +51,18 @@ impl View {
         })
     }
 
+    /// The members whom no agent can name.
+    pub fn strangers(&self) -> impl Iterator<Item = GcommId> + '_ {
+        self.members.iter().filter_map(|member| match member {
+            ViewMember::Node(_) => None,
+            ViewMember::Stranger(gcomm) => Some(*gcomm),
+        })
+    }
+
     /// Whether somebody is in it whom no agent can answer for.
     #[must_use]
     pub fn has_strangers(&self) -> bool {
-        self.members.iter().any(|member| matches!(member, ViewMember::Stranger(_)))
+        self.strangers().next().is_some()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::frontier::{Frontier, ViewMember};
-use crate::ids::{Epoch, GcommId, HistoryId, Incarnation, NodeId, Seqno};
+use crate::ids::{AcceptorId, Epoch, GcommId, HistoryId, Incarnation, NodeId, Seqno};
 use crate::lineage::permit::Permit;
 use crate::position::StoredPosition;
 
@@ -117,6 +117,9 @@ pub struct NodeObservation {
     pub node: NodeId,
     /// Which life of the agent.
     pub incarnation: Incarnation,
+    /// Under which id this node votes on the ledger; nothing while its record is lost, or could not
+    /// be written (R19).
+    pub acceptor: Option<AcceptorId>,
     /// Grows with each observation of one life.
     pub sequence: u64,
     /// The node has frozen for this epoch: permits of earlier ones are void (R2).

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::document::{Decision, Document, Frozen, LINEAGE_MAX, Pause, Step};
 use crate::evidence::survey::Survey;
 use crate::ids::{Epoch, HistoryId, NodeId, Seqno, Term};
-use crate::lineage::epoch::EpochRecord;
+use crate::lineage::epoch::{EpochRecord, GivenUp};
 use crate::recovery::form::Formation;
 
 /// Why a change was not made.
@@ -109,6 +109,7 @@ impl Document {
             evidence,
             step: Step::Decided,
             term,
+            given_up: formation.given_up.clone(),
         };
         // A REFORM that has to be replaced is not tried again for the same view (R9).
         let reform_failed = match &self.decision {
@@ -161,12 +162,15 @@ impl Document {
             base: decision.base,
             members: decision.evidence.keys().copied().collect(),
             formation: decision.formation,
+            given_up: decision.given_up.clone(),
         };
         let mut lineage = self.lineage.clone();
         lineage.push(record);
         let excess = lineage.len().saturating_sub(LINEAGE_MAX);
         lineage.drain(..excess);
-        Ok(Self { lineage, decision: None, reform_failed: None, ..self.clone() })
+        // Whoever went before took no part in this epoch: what it had is in the base, or is named.
+        let given_up = GivenUp::new();
+        Ok(Self { lineage, decision: None, reform_failed: None, given_up, ..self.clone() })
     }
 
     /// Closes an attempt that came to no decision: its freezes end here (R2).
@@ -198,6 +202,7 @@ impl Document {
                 base: Seqno(0),
                 members: self.roster.data_nodes().collect(),
                 formation: None,
+                given_up: GivenUp::new(),
             });
         }
         Ok(Self { in_charge: true, lineage, ..self.clone() })

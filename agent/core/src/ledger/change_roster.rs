@@ -1,4 +1,5 @@
-//! Changes of the roster: a node comes, votes, is readmitted, or goes.
+//! Changes of the roster: a node comes, votes, and is readmitted. How one goes stands in
+//! [`super::departure`].
 //!
 //! A node is first put on the roster without a vote. It gets its vote in a change of its own, when
 //! its agent answers, because a new voter counts for the quorum that has to accept it.
@@ -50,6 +51,14 @@ pub enum RosterRefused {
         /// Its name.
         name: String,
     },
+    /// Too few of those who would stay vote now.
+    #[error("without `{name}` the ledger needs the votes of nodes that do not vote now: {mute}")]
+    NoMajorityLeft {
+        /// Who is to go.
+        name: String,
+        /// Those who would stay and do not vote, by name.
+        mute: String,
+    },
     /// A decision is open, and this node may have to act in it.
     #[error("a formation is being carried out")]
     DecisionOpen,
@@ -78,6 +87,12 @@ impl RosterRefused {
             Self::Electorate(illegal) => illegal.hint().to_owned(),
             Self::LastNode { .. } => {
                 "purge the package on this node to end the cluster; the data stays".to_owned()
+            }
+            Self::NoMajorityLeft { .. } => {
+                "start relightd there; one whose record of the ledger is lost or cannot be written \
+                 says so in `agentctl status`, and votes again by itself as soon as it can: then \
+                 the same command"
+                    .to_owned()
             }
             Self::DecisionOpen => "wait until `agentctl status` shows it finished".to_owned(),
         }
@@ -192,70 +207,5 @@ impl Document {
             member.acceptor = fresh;
         }
         Ok(next)
-    }
-
-    /// Takes a node's vote: the first half of taking it off the roster.
-    ///
-    /// # Errors
-    /// When it is not there, is the last one, or another change is under way.
-    pub fn disfranchise(&self, node: NodeId) -> Result<Self, RosterRefused> {
-        let member = self.dismissible(node)?;
-        let change = RosterChange::Remove(member.acceptor);
-        let mut next = self.clone();
-        next.roster.electorate = self.roster.electorate.begin(change)?;
-        Ok(next)
-    }
-
-    /// Takes a node without a vote off the roster.
-    ///
-    /// # Errors
-    /// When it is not there, still votes, or is the last one.
-    pub fn dismiss(&self, node: NodeId) -> Result<Self, RosterRefused> {
-        let acceptor = self.dismissible(node)?.acceptor;
-        if self.roster.electorate.everybody().contains(&acceptor) {
-            let current = self.roster.electorate.version;
-            return Err(RosterRefused::Electorate(IllegalChange::UnderWay { current }));
-        }
-        let mut next = self.clone();
-        next.roster.members.remove(&node);
-        if next.coordinator == Some(node) {
-            next.coordinator = None;
-        }
-        Ok(next)
-    }
-
-    /// One step towards a roster without this node: the change of voters that is under way ends,
-    /// then its vote goes, then its place. Repeated, it gets there whoever else changes the roster
-    /// meanwhile, and it changes nothing when it is there.
-    ///
-    /// The place goes together with the end of the vote, because the coordinator gives a vote to
-    /// whoever answers and has none.
-    ///
-    /// # Errors
-    /// When it is the last one, or a formation is being carried out.
-    pub fn step_off(&self, node: NodeId) -> Result<Self, RosterRefused> {
-        if !self.roster.members.contains_key(&node) {
-            return Ok(self.clone());
-        }
-        let settled = self.settle();
-        if settled.roster.votes(node) {
-            let changing = self.roster.electorate.outgoing.is_some();
-            if changing { Ok(settled) } else { self.disfranchise(node) }
-        } else {
-            settled.dismiss(node)
-        }
-    }
-
-    fn dismissible(&self, node: NodeId) -> Result<&Member, RosterRefused> {
-        let Some(member) = self.roster.members.get(&node) else {
-            return Err(RosterRefused::NoSuchNode { name: node.to_string() });
-        };
-        if self.roster.members.len() == 1 {
-            return Err(RosterRefused::LastNode { name: member.name.to_string() });
-        }
-        if self.decision.is_some() {
-            return Err(RosterRefused::DecisionOpen);
-        }
-        Ok(member)
     }
 }

@@ -15,7 +15,7 @@ use super::token::{TokenId, TokenRecord};
 use crate::evidence::frontier::View;
 use crate::evidence::observation::NodeObservation;
 use crate::ids::{ClusterId, ClusterName, Epoch, Formation, HistoryId, NodeId, Seqno, Term};
-use crate::lineage::epoch::{EpochRecord, Lane};
+use crate::lineage::epoch::{EpochRecord, GivenUp, Lane};
 use crate::position::StoredPosition;
 
 /// How many opened epochs the document keeps. A node that missed more is held as off the lineage:
@@ -77,6 +77,8 @@ pub struct Decision {
     pub step: Step,
     /// Under whose term it was decided.
     pub term: Term,
+    /// Whose rows may be missing in it, because a person gave them up (R12).
+    pub given_up: GivenUp,
 }
 
 impl Decision {
@@ -137,6 +139,9 @@ pub struct Document {
     pub settings: Settings,
     /// Join tokens, by identity.
     pub tokens: BTreeMap<TokenId, TokenRecord>,
+    /// Who went off the roster since the last epoch was opened, with rows that nobody else may
+    /// hold. The next decision says whether they are missed (R12).
+    pub given_up: GivenUp,
 }
 
 impl Value for Document {

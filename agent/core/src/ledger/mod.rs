@@ -4,10 +4,13 @@ pub mod acceptor;
 pub mod ballot;
 pub mod change;
 pub mod change_roster;
+pub mod departure;
 pub mod document;
 pub mod electorate;
 pub mod proposer;
 pub mod reader;
 pub mod roster;
+#[cfg(test)]
+mod sample;
 pub mod settings;
 pub mod token;

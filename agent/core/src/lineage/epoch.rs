@@ -1,11 +1,15 @@
 //! Epochs: the chain of formations that the ledger decided. It is what Galera lacks, a timeline.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Epoch, Formation, HistoryId, NodeId, Seqno};
+use crate::ids::{Epoch, Formation, HistoryId, NodeId, NodeName, Seqno};
+
+/// Nodes that are off the roster by a person's word, and rows with them that nobody else may hold.
+/// With their names, because nothing else tells those any more.
+pub type GivenUp = BTreeMap<NodeId, NodeName>;
 
 /// How a primary component came, or will come, to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,4 +53,7 @@ pub struct EpochRecord {
     pub members: BTreeSet<NodeId>,
     /// Number in the Galera group name; nothing when the name is the user's (adopted).
     pub formation: Option<Formation>,
+    /// Whose rows may be missing in it, because a person gave them up (R12). Where somebody is
+    /// named the epoch is lossy; nothing bounds by how much.
+    pub given_up: GivenUp,
 }

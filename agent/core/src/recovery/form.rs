@@ -5,14 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::hold::Hold;
+use super::accountable::accountable;
+use super::hold::{Hold, Outside};
 use super::successor::{Question, successor_possible};
 use crate::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember};
-use crate::evidence::observation::{NodeObservation, Served};
+use crate::evidence::observation::NodeObservation;
 use crate::evidence::survey::Survey;
 use crate::ids::{HistoryId, NodeId, Seqno};
 use crate::ledger::document::Document;
-use crate::lineage::epoch::Lane;
+use crate::lineage::epoch::{GivenUp, Lane};
 use crate::position::{Position, StoredPosition};
 
 /// A formation that the evidence allows.
@@ -28,6 +29,8 @@ pub struct Formation {
     pub view: Option<View>,
     /// The highest usable position of those whose rows count.
     pub position: Position,
+    /// Whose rows may be missing in it, because a person gave them up.
+    pub given_up: GivenUp,
 }
 
 /// Which formation the evidence allows, or why none.
@@ -39,24 +42,53 @@ pub fn formation(document: &Document, survey: &Survey) -> Result<Formation, Hold
     let unheard = survey.unheard(document);
     weights_are_equal(&reports)?;
     let newest = newest_view(&reports)?;
-    let strangers =
-        reports.iter().filter_map(|report| report.frontier.view()).any(View::has_strangers);
-    // With every data node of the roster here, and nobody beside them in any view, there is no
-    // outside in which something could have gone on.
-    let complete = unheard.is_empty() && !strangers;
+    let outside = outside(document, &reports, unheard);
+    // With every data node of the roster here, and nobody beside them in any view but such as a
+    // person has taken off, there is no outside in which something could have gone on.
+    let complete = outside.unheard.is_empty() && outside.nameless.is_empty();
     let held_the_state = newest.is_none_or(|view| held_the_state(&reports, view));
     if !complete {
-        nobody_outside_went_on(&reports, newest, &unheard)?;
-        if let (Some(view), false) = (newest, held_the_state) {
-            let nodes = view.nodes().collect();
-            return Err(Hold::FrontierUnknown { nodes, missing: unheard });
-        }
+        nothing_is_missed(&reports, newest, &outside)?;
     }
     let accountable = accountable(document, &reports, newest, complete, held_the_state);
     let position = highest_position(&reports, &accountable)?;
     goes_on_from_the_lineage(document, &reports, position)?;
-    Ok(reform(document, &reports, newest, position)
-        .unwrap_or_else(|| cold(&reports, &accountable, newest, position)))
+    let formation = reform(document, &reports, newest, position)
+        .unwrap_or_else(|| cold(&reports, &accountable, newest, position));
+    let given_up = given_up(document, &reports, newest, outside);
+    Ok(Formation { given_up, ..formation })
+}
+
+/// Who is missed among those that a person has given up: nobody, where the formation would also be
+/// allowed if they were on the roster and silent; else all of them, because what one of them had
+/// could be with another (R5, R12).
+fn given_up(
+    document: &Document,
+    reports: &[&NodeObservation],
+    newest: Option<&View>,
+    outside: Outside,
+) -> GivenUp {
+    let unheard = document.given_up.keys().copied().collect();
+    match nothing_is_missed(reports, newest, &Outside { unheard, ..outside }) {
+        Ok(()) => GivenUp::new(),
+        Err(_) => document.given_up.clone(),
+    }
+}
+
+/// Everybody beside the reporters, as far as anybody can tell who that is.
+fn outside(
+    document: &Document,
+    reports: &[&NodeObservation],
+    unheard: BTreeSet<NodeId>,
+) -> Outside {
+    let mut outside = Outside { unheard, ..Outside::default() };
+    let views = reports.iter().filter_map(|report| report.frontier.view());
+    for view in views.filter(|view| view.has_strangers()) {
+        outside.nameless.extend(view.strangers());
+        let named: BTreeSet<NodeId> = view.nodes().collect();
+        outside.perhaps.extend(document.roster.data_nodes().filter(|node| !named.contains(node)));
+    }
+    outside
 }
 
 /// Every vote must weigh one, and Galera's own quorum rules must be in force (R5).
@@ -102,12 +134,30 @@ fn held_the_state(reports: &[&NodeObservation], newest: &View) -> bool {
     })
 }
 
-/// R4 and R5, when somebody has not reported.
+/// R4, R5 and R12, when somebody has not reported: neither could anybody outside have gone on, nor
+/// have rows that count.
+fn nothing_is_missed(
+    reports: &[&NodeObservation],
+    newest: Option<&View>,
+    outside: &Outside,
+) -> Result<(), Hold> {
+    nobody_outside_went_on(reports, newest, outside)?;
+    match newest.filter(|view| !held_the_state(reports, view)) {
+        None => Ok(()),
+        Some(view) => {
+            let nodes = view.nodes().collect();
+            Err(Hold::FrontierUnknown { nodes, outside: outside.clone() })
+        }
+    }
+}
+
+/// R4 and R5.
 fn nobody_outside_went_on(
     reports: &[&NodeObservation],
     newest: Option<&View>,
-    unheard: &BTreeSet<NodeId>,
+    outside: &Outside,
 ) -> Result<(), Hold> {
+    let unheard = &outside.unheard;
     let unclear: BTreeSet<NodeId> = reports
         .iter()
         .filter(|report| {
@@ -127,106 +177,18 @@ fn nobody_outside_went_on(
         return Err(Hold::NodesUnheard { missing });
     }
     if !unclear.is_empty() {
-        return Err(Hold::FrontierUnknown { nodes: unclear, missing: unheard.clone() });
+        return Err(Hold::FrontierUnknown { nodes: unclear, outside: outside.clone() });
     }
     let member = |report: &&NodeObservation| ViewMember::Node(report.node);
     let reporters: BTreeSet<ViewMember> = reports.iter().map(member).collect();
     let left = reports.iter().filter(|report| report.frontier.left()).map(member).collect();
     let strangers = newest.members.iter().filter(|member| !reporters.contains(member)).copied();
-    let outside = unheard.iter().map(|node| ViewMember::Node(*node)).chain(strangers).collect();
-    let question = Question { view: newest.members.clone(), reporters, left, outside };
+    let others = unheard.iter().map(|node| ViewMember::Node(*node)).chain(strangers).collect();
+    let question = Question { view: newest.members.clone(), reporters, left, outside: others };
     if successor_possible(&question) {
-        return Err(Hold::SuccessorPossible { missing: unheard.clone() });
+        return Err(Hold::SuccessorPossible { outside: outside.clone() });
     }
     Ok(())
-}
-
-/// Whose acknowledged rows a formation has to hold: the data members of V*, or everybody when all
-/// are here and no view is known (R12).
-///
-/// A server that was started in the newest epoch and never let clients write has acknowledged
-/// nothing since, and what it had before is below the base of that epoch; a server that was in no
-/// primary view and has no data has never acknowledged anything. While a decision is open nobody
-/// has let clients in since it was made: what it was made of has been weighed. And what a node had
-/// that has not entered the newest epoch was weighed when that epoch was decided.
-fn accountable(
-    document: &Document,
-    reports: &[&NodeObservation],
-    newest: Option<&View>,
-    complete: bool,
-    held_the_state: bool,
-) -> BTreeSet<NodeId> {
-    let views_known = held_the_state
-        && reports.iter().all(|report| !matches!(report.frontier, Frontier::Unknown));
-    let in_question = |report: &&&NodeObservation| match newest {
-        Some(view) if views_known || !complete => {
-            view.members.contains(&ViewMember::Node(report.node))
-                || (complete && may_be_later_than_known(document, report))
-        }
-        Some(_) | None => true,
-    };
-    let excused = |report: &&&NodeObservation| {
-        // Not before its position has been asked for: it may be ahead by its view changes, and a
-        // formation below it would leave its data beside the lineage.
-        let nothing_new = report.served == Served::NotSinceStart
-            && report.position != StoredPosition::Unknown
-            && report.entered == Some(document.component())
-            && document.component().0 > 0;
-        let never_any =
-            report.frontier == Frontier::Never && report.position == StoredPosition::Nothing;
-        // Data that is usable always counts: it can only help.
-        let excused = nothing_new
-            || never_any
-            || weighed_before(document, report)
-            || passed_by(document, report, newest);
-        report.position.usable().is_none() && excused
-    };
-    reports
-        .iter()
-        .filter(in_question)
-        .filter(|report| !excused(report))
-        .map(|report| report.node)
-        .collect()
-}
-
-/// Whether this node may have been in a later view than all that is known of, with data that lies
-/// on the lineage. Such data can only help: in one epoch there is one primary component, so the
-/// higher of two positions has all that the lower one has (R7).
-fn may_be_later_than_known(document: &Document, report: &NodeObservation) -> bool {
-    matches!(report.frontier, Frontier::Known { exit: Exit::Unknown, .. })
-        && report.position.usable().is_some()
-        && report.entered.unwrap_or_default() == document.component()
-}
-
-/// Whether the base of the open decision covers all that this node ever acknowledged: its report
-/// was part of the evidence, and it has not been started since. Nothing is formed below that base.
-///
-/// Not of a holder, which was to act on its data. Not where the configuration is the user's,
-/// because there clients are not kept out until the decision is opened (R14).
-fn weighed_before(document: &Document, report: &NodeObservation) -> bool {
-    document.decision.as_ref().is_some_and(|open| {
-        open.formation.is_some()
-            && open.evidence.contains_key(&report.node)
-            && !open.holders.contains(&report.node)
-            && report.entered < Some(open.epoch)
-    })
-}
-
-/// Whether the newest epoch was formed and opened without this node, which has not been in its
-/// component since: all that it ever acknowledged is at or below the base of that epoch, and
-/// nothing is formed below a base.
-///
-/// Not of a member of V*, or of one whose last view is of that epoch or later: then its records
-/// contradict each other, and a person has to look.
-fn passed_by(document: &Document, report: &NodeObservation, newest: Option<&View>) -> bool {
-    let Some(opened) = document.epoch() else { return false };
-    let member = ViewMember::Node(report.node);
-    let in_newest = newest.is_none_or(|view| view.members.contains(&member));
-    let earlier = |view: &View| view.stamp.epoch < opened.epoch;
-    opened.formation.is_some()
-        && !in_newest
-        && report.entered.is_some_and(|entered| entered < opened.epoch)
-        && report.frontier.view().is_none_or(earlier)
 }
 
 /// R7 and R12: all whose rows count have a usable position, on one history, and nobody beside
@@ -338,6 +300,7 @@ fn reform(
         holders,
         view: Some(view.clone()),
         position,
+        given_up: GivenUp::new(),
     })
 }
 
@@ -360,5 +323,6 @@ fn cold(
         holders: leader.into_iter().collect(),
         view: newest.cloned(),
         position,
+        given_up: GivenUp::new(),
     }
 }

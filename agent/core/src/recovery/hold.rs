@@ -7,7 +7,19 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Epoch, HistoryId, NodeId};
+use crate::ids::{Epoch, GcommId, HistoryId, NodeId};
+
+/// Who could have gone on, or could have more rows, beside those who reported.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Outside {
+    /// Nodes of the roster without an answer. Theirs would settle it.
+    pub unheard: BTreeSet<NodeId>,
+    /// Members of views whom nobody can name any more: they could be anybody.
+    pub nameless: BTreeSet<GcommId>,
+    /// Nodes of the roster that could be one of those: a view with a nameless member does not name
+    /// them. If there are none, it was no node of the roster.
+    pub perhaps: BTreeSet<NodeId>,
+}
 
 /// Why nothing is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,15 +48,15 @@ pub enum Hold {
     NoData,
     /// A later primary component could exist among those who did not report (R5).
     SuccessorPossible {
-        /// Whose answer would settle it.
-        missing: BTreeSet<NodeId>,
+        /// Who could have gone on.
+        outside: Outside,
     },
     /// A node's last primary view is not known, and not everybody has reported (R4).
     FrontierUnknown {
         /// Whose view.
         nodes: BTreeSet<NodeId>,
-        /// Whose answer would settle it.
-        missing: BTreeSet<NodeId>,
+        /// Who could know more.
+        outside: Outside,
     },
     /// Two nodes name different views by one stamp.
     ViewsConflict {
@@ -98,13 +110,14 @@ impl Hold {
         }
     }
 
-    /// The nodes that are waited for.
+    /// The nodes that are waited for: for their answer, or for the name that one of them had.
     #[must_use]
     pub fn missing(&self) -> BTreeSet<NodeId> {
         match self {
-            Self::NodesUnheard { missing }
-            | Self::SuccessorPossible { missing }
-            | Self::FrontierUnknown { missing, .. } => missing.clone(),
+            Self::NodesUnheard { missing } => missing.clone(),
+            Self::SuccessorPossible { outside } | Self::FrontierUnknown { outside, .. } => {
+                outside.unheard.union(&outside.perhaps).copied().collect()
+            }
             Self::HolderSilent { holders, .. } => holders.clone(),
             Self::UnmanagedMember { .. }
             | Self::HistoriesDiverged { .. }

@@ -3,6 +3,7 @@
 //! [`judge::judge`] names what happened and what follows; the coordinator obeys it and `status`
 //! and `explain` print it. [`plan::node_plan`] says what one node does about a document.
 
+pub mod accountable;
 pub mod admission;
 pub mod form;
 pub mod hold;
@@ -10,3 +11,4 @@ pub mod judge;
 pub mod kill;
 pub mod plan;
 pub mod successor;
+pub mod turn;

@@ -277,32 +277,6 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
     NodePlan { actions, because: Because::Joins }
 }
 
-/// Who else comes in at the moment when this node could join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JoinQueue {
-    /// Another node is on its way in, or gives its state.
-    pub somebody_joins: bool,
-    /// How many nodes with a lower identity may join as well.
-    pub ahead: usize,
-}
-
-/// The queue before a node that could join. It is about good manners and not about safety: nobody
-/// has to wait for ever for others in it.
-#[must_use]
-pub fn join_queue(document: &Document, survey: &Survey, me: NodeId) -> JoinQueue {
-    let others = || survey.data_nodes(document).filter(|report| report.node != me);
-    let joins = |report: &NodeObservation| {
-        report.server == ServerState::Starting || (report.in_primary() && !report.is_synced())
-    };
-    let may_join = |report: &NodeObservation| {
-        report.node < me && report.server.is_off() && !report.stopped_by_request
-    };
-    JoinQueue {
-        somebody_joins: others().any(joins),
-        ahead: others().filter(|report| may_join(report)).count(),
-    }
-}
-
 /// A server that runs and does not serve. Galera brings it in by itself, as a rule; one whose
 /// transfer came to nothing waits for ever, and joins anew after a stop.
 fn beside(own: &NodeObservation, somebody_serves: bool) -> NodePlan {

@@ -8,7 +8,8 @@ use relight_core::ledger::document::{Document, LINEAGE_MAX};
 use relight_core::position::{Quality, StoredPosition};
 use relight_core::recovery::admission::{Admission, admission};
 
-use crate::world::{any_position, document, members, off, record, stored, view};
+use crate::cases::any_position;
+use crate::world::{document, members, off, record, stored, view};
 
 fn came_from(entered: Option<u64>, position: StoredPosition) -> NodeObservation {
     NodeObservation {

@@ -8,13 +8,12 @@ use relight_core::evidence::survey::Survey;
 use relight_core::ids::{AcceptorId, Epoch, HistoryId, Term};
 use relight_core::ledger::change::ChangeRefused;
 use relight_core::ledger::document::Document;
-use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::{Verdict, judge};
 
-use crate::world::{
-    any_case, at, deciding, decision, document, down_case, members, node, off, view,
-};
+use crate::cases::{any_case, down_case};
+use crate::world::{all_off, at, deciding, decision, document, members, node, off, view};
 
 fn led_by(number: u64) -> Formation {
     Formation {
@@ -23,6 +22,7 @@ fn led_by(number: u64) -> Formation {
         holders: [node(number)].into(),
         view: None,
         position: at(1, 5),
+        given_up: GivenUp::new(),
     }
 }
 
@@ -75,8 +75,6 @@ fn roster_changed(document: &Document, (which, number, fresh): (u32, u64, u64)) 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// R6, R11: each decision is about the next epoch; none is about one that was decided.
-    /// R13: no two formations have one group name.
     /// A node that leaves gets off the roster, whatever the coordinator does to it meanwhile: also
     /// when it gives the vote back that was just taken.
     #[test]
@@ -88,20 +86,22 @@ proptest! {
         let mut beside = beside.into_iter();
         let mut steps = 0;
         while document.roster.members.contains_key(&node(leaver)) {
-            document = document.step_off(node(leaver)).unwrap();
+            document = document.step_off(node(leaver), &all_off(&document)).unwrap();
             if let Some(change) = beside.next().flatten() {
                 document = roster_changed(&document, change);
             }
             steps += 1;
             prop_assert!(steps <= 8, "{:?}", document.roster);
         }
-        let gone = document.step_off(node(leaver)).unwrap();
+        let gone = document.step_off(node(leaver), &all_off(&document)).unwrap();
         prop_assert_eq!(&gone, &document);
         let kept: Vec<_> = document.roster.members.values().map(|it| it.acceptor).collect();
         let left = document.settle().roster.electorate.voters;
         prop_assert!(left.iter().all(|voter| kept.contains(voter)), "{:?}", document.roster);
     }
 
+    /// R6, R11: each decision is about the next epoch; none is about one that was decided.
+    /// R13: no two formations have one group name.
     #[test]
     fn every_decision_has_its_own_epoch_and_group(
         changes in prop::collection::vec(any_change(), 1..40),

@@ -1,5 +1,7 @@
 //! The line as a whole: total, the same for everybody, and never against a running component.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use relight_core::evidence::observation::{NodeObservation, Served, ServerState, WsrepState};
 use relight_core::evidence::survey::Survey;
@@ -8,13 +10,13 @@ use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::epoch::Lane;
 use relight_core::lineage::permit::{Mode, Permit};
 use relight_core::position::StoredPosition;
+use relight_core::recovery::hold::Hold;
 use relight_core::recovery::judge::{Scenario, Verdict, is_ours, judge};
 use relight_core::recovery::plan::node_plan;
 
+use crate::cases::{Case, any_case, down_case};
 use crate::planning::granted;
-use crate::world::{
-    Case, any_case, deciding, decision, document, members, node, off, serving, view,
-};
+use crate::world::{deciding, decision, document, members, node, off, serving, view};
 
 fn up(document: &Document, number: u64) -> NodeObservation {
     NodeObservation {
@@ -50,6 +52,37 @@ proptest! {
         for number in 1..10 {
             let plan = node_plan(&document, &survey, node(number), gate);
             prop_assert_eq!(plan, node_plan(&document, &heard_otherwise, node(number), gate));
+        }
+    }
+
+    /// A hold names somebody who could end it, or is one that has its own command.
+    #[test]
+    fn a_hold_names_whoever_could_end_it(case in prop_oneof![down_case(), any_case()]) {
+        let Verdict::Hold(hold) = judge(&case.document, &case.survey, case.overdue).verdict else {
+            return Ok(());
+        };
+        let named = match &hold {
+            Hold::NodesUnheard { missing: nodes }
+            | Hold::PositionUnusable { nodes }
+            | Hold::ViewsConflict { nodes }
+            | Hold::ServerRunning { nodes }
+            | Hold::HolderSilent { holders: nodes, .. }
+            | Hold::WeightsUnknown { nodes }
+            | Hold::OffLineage { nodes } => !nodes.is_empty(),
+            Hold::SuccessorPossible { outside } | Hold::FrontierUnknown { outside, .. } => {
+                !outside.unheard.is_empty() || !outside.nameless.is_empty()
+            }
+            Hold::HistoriesDiverged { histories } => histories.len() > 1,
+            // More data or more time, the next `join`, `resume`.
+            Hold::NoData | Hold::UnmanagedMember { .. } | Hold::Paused => true,
+        };
+        prop_assert!(named, "{hold:?}");
+        // Whoever may have had a lost name is on the roster, and is waited for.
+        if let Hold::SuccessorPossible { outside } | Hold::FrontierUnknown { outside, .. } = &hold {
+            let data: BTreeSet<_> = case.document.roster.data_nodes().collect();
+            prop_assert!(outside.perhaps.is_subset(&data));
+            prop_assert!(outside.perhaps.is_subset(&hold.missing()));
+            prop_assert!(!outside.nameless.is_empty() || outside.perhaps.is_empty());
         }
     }
 

@@ -13,10 +13,15 @@
 )]
 
 mod admitting;
+mod cases;
 mod changing;
+mod departing;
 mod forming;
 mod judging;
+mod leaders;
 mod planning;
 mod standing;
 mod successors;
+mod turns;
+mod views;
 mod world;

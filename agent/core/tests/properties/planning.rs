@@ -13,11 +13,11 @@ use relight_core::lineage::permit::{Grant, Mode};
 use relight_core::position::Quality;
 use relight_core::recovery::admission::{Admission, admission};
 use relight_core::recovery::judge::is_ours;
-use relight_core::recovery::plan::{Action, Because, JoinQueue, NodePlan, join_queue, node_plan};
+use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 
+use crate::cases::{any_case, down_case};
 use crate::world::{
-    any_case, deciding, decision, document, down_case, members, node, off, proven_off, serving,
-    stored, view,
+    deciding, decision, document, members, node, off, proven_off, serving, stored, view,
 };
 
 /// The permit that a plan stores.
@@ -294,33 +294,6 @@ fn a_server_that_does_not_end_is_killed() {
     let quiet = NodeObservation { served: Served::NotSinceStart, ..own };
     assert!(kills(&quiet, &[off(1, last.clone()), third]), "nobody is in a primary component");
     assert!(!kills(&quiet, &[off(1, last)]), "it may be in one with a node that is not heard");
-}
-
-/// Two that come in at the same moment could take each other for a donor.
-#[test]
-fn joiners_come_in_one_after_another() {
-    let document = document(3);
-    let last = view(2, 3, members(&[1, 2, 3]));
-    let queue = |others: &[NodeObservation], me: u64| {
-        let survey = Survey::of(others.iter().cloned().chain([off(me, last.clone())]));
-        join_queue(&document, &survey, node(me))
-    };
-    let serves = NodeObservation {
-        server: ServerState::Running,
-        galera: Some(serving(&document)),
-        ..off(1, last.clone())
-    };
-    let mut gives = serves.clone();
-    gives.galera.as_mut().unwrap().state = WsrepState::Donor;
-    let starts = NodeObservation { server: ServerState::Starting, ..off(2, last.clone()) };
-    let asked = NodeObservation { stopped_by_request: true, ..off(2, last.clone()) };
-    let free = JoinQueue { somebody_joins: false, ahead: 0 };
-    assert_eq!(queue(std::slice::from_ref(&serves), 2), free);
-    assert_eq!(queue(&[serves.clone(), off(3, last.clone())], 2), free);
-    assert_eq!(queue(&[serves.clone(), off(2, last.clone())], 3).ahead, 1);
-    assert_eq!(queue(&[serves.clone(), asked], 3), free, "it does not come in");
-    assert!(queue(&[serves, starts], 3).somebody_joins);
-    assert!(queue(&[gives], 3).somebody_joins);
 }
 
 /// R10: data that is not what was judged is not started.

@@ -70,6 +70,8 @@ pub struct ClusterDocument {
     pub term: u64,
     /// A person's pause.
     pub paused: Option<PauseDocument>,
+    /// Nodes that a person gave up before this epoch, and whose write-sets may be missing in it.
+    pub given_up: Vec<String>,
 }
 
 /// A pause.
@@ -113,6 +115,8 @@ pub struct DecisionDocument {
     pub step: String,
     /// Write-sets that may be lost; `null` when none can be.
     pub loss_bound: Option<Known<u64>>,
+    /// Nodes that a person gave up, and whose write-sets may be lost with them.
+    pub given_up: Vec<String>,
 }
 
 /// A node of the roster.
@@ -198,6 +202,7 @@ impl From<&pb::Cluster> for ClusterDocument {
             coordinator: cluster.coordinator.clone().into(),
             term: cluster.term,
             paused: cluster.paused.as_ref().map(PauseDocument::from),
+            given_up: cluster.given_up.clone(),
         }
     }
 }
@@ -232,6 +237,7 @@ impl From<&pb::OpenDecision> for DecisionDocument {
             leader: decision.leader.clone(),
             step: decision.step.clone(),
             loss_bound: unbounded.or(decision.loss_bound.map(Known::Value)),
+            given_up: decision.given_up.clone(),
         }
     }
 }

@@ -169,6 +169,9 @@ fn decision_line(decision: &pb::OpenDecision) -> String {
     let pb::OpenDecision { epoch, lane, step, .. } = decision;
     let leader = decision.leader.as_ref().map_or_else(String::new, |it| format!(", led by {it}"));
     let loss = match (decision.loss_unknown, decision.loss_bound) {
+        (true, _) if !decision.given_up.is_empty() => {
+            format!("; write-sets that only {} held may be lost", decision.given_up.join(" or "))
+        }
         (true, _) => "; write-sets may be lost, how many is unknown".into(),
         (false, Some(bound)) => format!("; at most {bound} write-sets may be lost"),
         (false, None) => "; nothing can be lost".into(),

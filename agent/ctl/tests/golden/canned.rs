@@ -84,6 +84,7 @@ pub fn healthy() -> pb::ClusterStatus {
             coordinator: Some("db-a".into()),
             term: 12,
             paused: None,
+            given_up: Vec::new(),
         }),
         verdict: Some(verdict(pb::VerdictState::Healthy, pb::Reason::None, detail)),
         decision: None,
@@ -139,6 +140,7 @@ pub fn recovering() -> pb::ClusterStatus {
         step: "bootstrap".into(),
         loss_bound: None,
         loss_unknown: false,
+        given_up: Vec::new(),
     });
     status.nodes = vec![
         cold("db-a", 1, at(10_482, "recovered")),

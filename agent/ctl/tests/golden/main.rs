@@ -181,6 +181,20 @@ async fn paused_with_a_lossy_decision_and_two_histories() {
 }
 
 #[tokio::test]
+async fn what_a_person_gave_up_is_named() {
+    let mut given_up = canned::recovering();
+    let decision = given_up.decision.as_mut().unwrap();
+    decision.loss_unknown = true;
+    decision.given_up = vec!["db-c".into()];
+    given_up.cluster.as_mut().unwrap().given_up = vec!["db-d".into()];
+    given_up.warnings = vec!["in epoch 4 rows that only db-d held may be missing".into()];
+    let mut story = Story::of_status("given-up", given_up);
+    story.types("COLUMNS=100 agentctl status").await;
+    story.types("agentctl status -o json").await;
+    story.ends();
+}
+
+#[tokio::test]
 async fn not_a_member() {
     let mut story = Story::of_status("not-a-member", canned::not_a_member());
     story.types("COLUMNS=80 agentctl status").await;

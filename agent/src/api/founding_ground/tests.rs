@@ -8,44 +8,16 @@
 
 use std::fs;
 
-use relight_core::evidence::record::{DatadirIdentity, FileCopy, ServerOptions, TransferLeftovers};
+use relight_core::evidence::record::FileCopy;
 use relight_core::files::grastate::render_grastate;
-use relight_core::ids::Uuid;
-use relight_core::ids::{BootId, Seqno};
+use relight_core::ids::Seqno;
 use tempfile::TempDir;
 
 use super::*;
+use crate::observe::evidence::sample::record;
 
 fn history() -> HistoryId {
     HistoryId::from_number(5)
-}
-
-/// A stopped server with a database that never was in a cluster.
-fn record() -> EvidenceRecord {
-    let unset = || OptionValue::Default;
-    EvidenceRecord {
-        number: 1,
-        boot: BootId(Uuid::from_number(1)),
-        datadir: DatadirIdentity {
-            path: "/var/lib/mysql".into(),
-            directory: None,
-            tablespace: None,
-            tablespace_bytes: None,
-            epoch_mark: FileCopy::Absent,
-        },
-        datadir_use: DatadirUse::Free,
-        grastate: FileCopy::Absent,
-        gvwstate: FileCopy::Absent,
-        leftovers: TransferLeftovers::default(),
-        options: ServerOptions {
-            wsrep_on: unset(),
-            group: unset(),
-            cluster_address: unset(),
-            flush_at_commit: unset(),
-            provider_options: unset(),
-        },
-        recovery: RecoveryRun::Ended { exit_code: Some(0), log_tail: Vec::new() },
-    }
 }
 
 fn held() -> DatadirUse {

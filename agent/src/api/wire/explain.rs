@@ -17,7 +17,7 @@ use relight_core::recovery::plan::node_plan;
 use relight_proto::v1;
 
 use super::plan::because_words;
-use super::seen::{Seen, position_words, verb};
+use super::seen::{Seen, missing_rows_words, position_words, verb};
 use super::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
 use super::verdict::formation_words;
 use super::{reason_word, rfc3339_of_ms};
@@ -294,8 +294,15 @@ fn frontiers(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
         Err(Hold::ViewsConflict { nodes }) => {
             (FAILS, format!("{} name different views as the last one", seen.list(nodes)))
         }
-        Err(Hold::FrontierUnknown { nodes, .. }) => {
-            (UNKNOWN, format!("how {} left the last primary view is not known", seen.list(nodes)))
+        Err(Hold::FrontierUnknown { nodes, outside }) => {
+            let list = seen.list(nodes);
+            let whole = match seen.nameless_words(outside) {
+                None => format!("how {list} left the last primary view is not known"),
+                Some(words) => {
+                    format!("the last primary view of {list} is not known whole: {words}")
+                }
+            };
+            (UNKNOWN, whole)
         }
         other if stage(other) <= Stage::Weights => after(other),
         Ok(_) | Err(_) => (HOLDS, newest_words(seen)),
@@ -309,9 +316,9 @@ fn successor(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             let list = seen.list(nodes);
             (UNKNOWN, format!("votes or quorum rules of {list} are changed or not known"))
         }
-        Err(Hold::SuccessorPossible { missing }) => {
-            let list = seen.list(missing);
-            (FAILS, format!("a chain of views may have ended with {list} alone"))
+        Err(Hold::SuccessorPossible { outside }) => {
+            let list = seen.outside_words(outside);
+            (FAILS, format!("a chain of views may have ended with others alone: {list}"))
         }
         other if stage(other) < Stage::Successor => after(other),
         Ok(_) | Err(_) if unheard.is_empty() => {
@@ -449,6 +456,10 @@ fn missing_member(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             (FAILS, format!("{list} {has} no usable position"))
         }
         other if stage(other) <= Stage::Positions => after(other),
+        Ok(Formation { given_up, .. }) if !given_up.is_empty() => (
+            FAILS,
+            format!("a person gave them up: {}", missing_rows_words(given_up).unwrap_or_default()),
+        ),
         Ok(_) | Err(_) => {
             (HOLDS, "every node whose rows count reports a usable position".to_owned())
         }

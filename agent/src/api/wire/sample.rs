@@ -18,7 +18,7 @@ use relight_core::ledger::document::{Decision, Document, Frozen, Step, WriteTag}
 use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::{Member, Role, Roster};
 use relight_core::ledger::settings::Settings;
-use relight_core::lineage::epoch::{EpochRecord, Lane};
+use relight_core::lineage::epoch::{EpochRecord, GivenUp, Lane};
 use relight_core::position::{Position, Quality, StoredPosition};
 use relight_core::recovery::judge::judge;
 use relight_core::recovery::plan::Because;
@@ -73,12 +73,14 @@ pub(crate) fn document() -> Document {
             base: Seqno(1000),
             members: nodes(&[1, 2, 3]),
             formation: Some(Formation(2)),
+            given_up: GivenUp::new(),
         }],
         decision: None,
         reform_failed: None,
         pause: None,
         settings: Settings::default(),
         tokens: BTreeMap::new(),
+        given_up: GivenUp::new(),
     }
 }
 
@@ -93,6 +95,7 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
     NodeObservation {
         node: node(number),
         incarnation: Incarnation(1),
+        acceptor: Some(AcceptorId::from_number(number)),
         sequence: 5,
         frozen: Epoch(4),
         permit: None,
@@ -164,6 +167,7 @@ pub(crate) fn decided(mut document: Document, step: Step) -> Document {
         )]),
         step,
         term: Term(12),
+        given_up: GivenUp::new(),
     });
     document
 }

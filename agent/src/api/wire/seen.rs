@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use relight_core::evidence::frontier::{View, ViewMember};
 use relight_core::evidence::observation::NodeObservation;
-use relight_core::ids::NodeId;
+use relight_core::ids::{NodeId, NodeName};
 use relight_core::ledger::document::Document;
+use relight_core::lineage::epoch::GivenUp;
 use relight_core::position::Position;
+use relight_core::recovery::hold::Outside;
 use relight_core::recovery::judge::is_ours;
 
 use crate::daemon::picture::{MemberPicture, Picture};
@@ -82,6 +84,27 @@ impl<'a> Seen<'a> {
         said.join(", ")
     }
 
+    /// Who could have gone on beside the reporters: who is silent, and whose name is lost.
+    pub(super) fn outside_words(self, outside: &Outside) -> String {
+        let silent = (!outside.unheard.is_empty()).then(|| self.silences(&outside.unheard));
+        let said: Vec<String> = silent.into_iter().chain(self.nameless_words(outside)).collect();
+        said.join("; ")
+    }
+
+    /// Members whom nobody can name, who they may be, and what that asks of a person.
+    pub(super) fn nameless_words(self, outside: &Outside) -> Option<String> {
+        let names: Vec<String> = outside.nameless.iter().map(ToString::to_string).collect();
+        let list = sentence_list(&names);
+        let who = if outside.perhaps.is_empty() {
+            format!("{list} in the last views is no node of the roster (garbd?)")
+        } else {
+            let perhaps = self.names(&outside.perhaps).join(" or ");
+            format!("nobody knows any more who {list} in the last views was, perhaps {perhaps}")
+        };
+        let then = "a person has to make sure that nobody else serves, and to begin by hand";
+        (!names.is_empty()).then(|| format!("{who}; {then}"))
+    }
+
     /// The command that brings silent nodes back, if there are any.
     pub(super) fn start_command(self, nodes: &BTreeSet<NodeId>) -> Option<String> {
         (!nodes.is_empty()).then(|| {
@@ -140,6 +163,14 @@ pub(super) fn sentence_list(names: &[String]) -> String {
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
+}
+
+/// `rows that only db-b or db-c held may be missing`; nothing where nobody was given up (R12).
+pub(crate) fn missing_rows_words(given_up: &GivenUp) -> Option<String> {
+    let mut names: Vec<&str> = given_up.values().map(NodeName::as_str).collect();
+    names.sort_unstable();
+    (!names.is_empty())
+        .then(|| format!("rows that only {} held may be missing", names.join(" or ")))
 }
 
 /// `is` or `are`, and the like.

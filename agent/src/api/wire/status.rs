@@ -4,13 +4,13 @@ use relight_core::evidence::observation::{Component, NodeObservation, ServerStat
 use relight_core::ids::NodeId;
 use relight_core::ledger::document::{Decision, Step};
 use relight_core::ledger::roster::Role;
-use relight_core::lineage::epoch::Lane;
+use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::lineage::permit::Mode;
 use relight_core::position::{Position, Quality, StoredPosition};
 use relight_core::recovery::judge::is_ours;
 use relight_proto::v1;
 
-use super::seen::Seen;
+use super::seen::{Seen, missing_rows_words};
 use super::verdict::cluster_verdict;
 use super::{pause_state, rfc3339};
 use crate::daemon::picture::Picture;
@@ -29,6 +29,11 @@ pub fn cluster_status(picture: &Picture) -> v1::ClusterStatus {
         && seen.document().in_charge
     {
         warnings.push(format!("the start gate of {} is open", picture.name));
+    }
+    if let Some(record) = seen.and_then(|seen| seen.document().epoch())
+        && let Some(words) = missing_rows_words(&record.given_up)
+    {
+        warnings.push(format!("in epoch {} {words}", record.epoch));
     }
     v1::ClusterStatus {
         seen_from: picture.name.to_string(),
@@ -52,7 +57,14 @@ fn cluster(seen: Seen<'_>) -> v1::Cluster {
         coordinator: document.coordinator.map(|node| seen.name(node)),
         term: document.term.0,
         paused: document.pause.as_ref().map(pause_state),
+        given_up: document.epoch().map(|record| names_of(&record.given_up)).unwrap_or_default(),
     }
+}
+
+fn names_of(given_up: &GivenUp) -> Vec<String> {
+    let mut names: Vec<String> = given_up.values().map(ToString::to_string).collect();
+    names.sort();
+    names
 }
 
 fn open_decision(seen: Seen<'_>, decision: &Decision) -> v1::OpenDecision {
@@ -61,9 +73,10 @@ fn open_decision(seen: Seen<'_>, decision: &Decision) -> v1::OpenDecision {
         lane: lane_word(decision.lane).to_owned(),
         leader: decision.leader.map(|leader| seen.name(leader)),
         step: step_word(seen, decision).to_owned(),
-        // This version decides only what loses nothing (R12).
+        // Nothing bounds what a person gave up (R12).
         loss_bound: None,
-        loss_unknown: false,
+        loss_unknown: !decision.given_up.is_empty(),
+        given_up: names_of(&decision.given_up),
     }
 }
 

@@ -20,7 +20,7 @@ use relight_core::ledger::roster::Role;
 use relight_core::ledger::token::TokenId;
 use relight_core::lineage::permit::{Mode, Permit};
 use relight_core::position::StoredPosition;
-use relight_core::recovery::hold::Hold;
+use relight_core::recovery::hold::{Hold, Outside};
 use relight_core::recovery::judge::Verdict;
 use relight_proto::v1::{Reason, VerdictState};
 
@@ -30,6 +30,9 @@ use super::sample::{
 use super::*;
 use crate::daemon::picture::Picture;
 use relight_core::position::Quality;
+
+mod losses;
+mod names;
 
 fn paused(mut document: Document) -> Document {
     let until_unix_ms = 1_795_148_055_000;
@@ -237,6 +240,7 @@ fn sentences_name_nodes_and_ages() {
 
 fn every_hold() -> Vec<Hold> {
     let some = || nodes(&[3]);
+    let silent = || Outside { unheard: some(), ..Outside::default() };
     vec![
         Hold::NodesUnheard { missing: some() },
         Hold::UnmanagedMember { strangers: 1 },
@@ -245,8 +249,8 @@ fn every_hold() -> Vec<Hold> {
         },
         Hold::PositionUnusable { nodes: some() },
         Hold::NoData,
-        Hold::SuccessorPossible { missing: some() },
-        Hold::FrontierUnknown { nodes: nodes(&[1]), missing: some() },
+        Hold::SuccessorPossible { outside: silent() },
+        Hold::FrontierUnknown { nodes: nodes(&[1]), outside: silent() },
         Hold::ViewsConflict { nodes: nodes(&[1, 2]) },
         Hold::ServerRunning { nodes: some() },
         Hold::HolderSilent { epoch: Epoch(5), holders: some() },

@@ -14,7 +14,7 @@ use relight_core::recovery::plan::{Because, node_plan};
 use relight_proto::v1::{self, Reason, VerdictState};
 
 use super::rfc3339_of_ms;
-use super::seen::{Seen, position_words, sentence_list, verb};
+use super::seen::{Seen, missing_rows_words, position_words, sentence_list, verb};
 use crate::daemon::picture::Picture;
 
 /// What a node that belongs to no cluster is told.
@@ -139,7 +139,7 @@ fn being_recovered(seen: Seen<'_>, nodes: &BTreeSet<NodeId>) -> bool {
 /// `reform: db-a and db-b start together at H:42`.
 pub(super) fn formation_words(seen: Seen<'_>, formation: &Formation) -> String {
     let position = position_words(&formation.position);
-    match formation.leader {
+    let how = match formation.leader {
         Some(leader) => {
             let name = seen.name(leader);
             format!("{}: {name} leads at {position}, the others join", formation.lane)
@@ -148,6 +148,10 @@ pub(super) fn formation_words(seen: Seen<'_>, formation: &Formation) -> String {
             let list = seen.list(&formation.holders);
             format!("{}: {list} start together at {position}", formation.lane)
         }
+    };
+    match missing_rows_words(&formation.given_up) {
+        Some(words) => format!("{how}; {words}"),
+        None => how,
     }
 }
 
@@ -360,10 +364,11 @@ fn holding(seen: Seen<'_>, hold: &Hold) -> v1::Verdict {
 /// what is needed.
 fn hold_command(seen: Seen<'_>, hold: &Hold, missing: &BTreeSet<NodeId>) -> Option<String> {
     match hold {
-        Hold::NodesUnheard { .. }
-        | Hold::SuccessorPossible { .. }
-        | Hold::FrontierUnknown { .. }
-        | Hold::HolderSilent { .. } => seen.start_command(missing),
+        Hold::NodesUnheard { .. } | Hold::HolderSilent { .. } => seen.start_command(missing),
+        // Whoever could have had a lost name has answered.
+        Hold::SuccessorPossible { outside } | Hold::FrontierUnknown { outside, .. } => {
+            seen.start_command(&outside.unheard)
+        }
         Hold::UnmanagedMember { strangers } if strangers_for_sure(seen, *strangers) > 0 => {
             Some("agentctl token create".to_owned())
         }
@@ -405,14 +410,14 @@ fn hold_words(seen: Seen<'_>, hold: &Hold) -> String {
         Hold::NoData => "every node reported, and nobody has data; Relight never founds anew by \
              itself, so the data has to be brought back first"
             .to_owned(),
-        Hold::SuccessorPossible { missing } => format!(
+        Hold::SuccessorPossible { outside } => format!(
             "the cluster may have gone on without those who reported: {}",
-            seen.silences(missing)
+            seen.outside_words(outside)
         ),
-        Hold::FrontierUnknown { nodes, missing } => format!(
+        Hold::FrontierUnknown { nodes, outside } => format!(
             "the last primary view of {} is not known, and {}",
             seen.list(nodes),
-            seen.silences(missing)
+            seen.outside_words(outside)
         ),
         Hold::ViewsConflict { nodes } => format!(
             "{} name different views as the same last one; somebody's record is wrong, and a \

@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use relight_core::evidence::observation::ServerState;
 use relight_core::ids::{Epoch, Term};
-use relight_core::ledger::document::{Document, Pause};
+use relight_core::ledger::document::{Document, Pause, Step};
 
 use super::*;
 use crate::api::wire;
-use crate::api::wire::sample::{document, healthy, node, off, picture, stranger, synced, with};
+use crate::api::wire::sample::{
+    decided, document, healthy, node, off, picture, stranger, synced, with,
+};
 
 fn kinds(old: &Picture, new: &Picture) -> Vec<(EventKind, String)> {
     EventWatch::compare(old, new).into_iter().map(|it| (it.kind, it.text)).collect()
@@ -105,6 +107,41 @@ fn each_change_has_its_kind() {
     );
     let left = kinds(&healthy(), &stranger());
     assert!(left.iter().any(|it| it.1 == "db-a has left prod"), "{left:?}");
+}
+
+/// R12: whoever reads the journal learns of it, as a warning.
+#[test]
+fn what_was_given_up_is_told_as_a_warning() {
+    let told = |new: &Picture, kind: EventKind, text: &str| {
+        let found = EventWatch::compare(&healthy(), new);
+        let it = found.iter().find(|it| it.kind == kind && it.text.contains(text));
+        assert!(it.is_some_and(|it| it.level == Level::Warning), "{text}: {found:?}");
+    };
+    let given_up = || [(node(9), "db-z".parse().unwrap())].into();
+    told(
+        &changed(|it| {
+            it.lineage[0].epoch = Epoch(5);
+            it.lineage[0].given_up = given_up();
+        }),
+        EventKind::Decision,
+        "epoch 5 is open and in force; rows that only db-z held may be missing",
+    );
+    told(
+        &changed(|it| {
+            *it = decided(it.clone(), Step::Decided);
+            it.decision.as_mut().unwrap().given_up = given_up();
+        }),
+        EventKind::Decision,
+        "cold, by db-b; rows that only db-z held may be missing",
+    );
+    told(
+        &changed(|it| {
+            it.roster.members.remove(&node(3));
+            it.given_up.insert(node(3), "db-c".parse().unwrap());
+        }),
+        EventKind::Roster,
+        "db-c is not on the roster any more; rows that only it holds are given up",
+    );
 }
 
 fn numbered(number: usize) -> Event {

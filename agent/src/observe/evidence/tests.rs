@@ -9,9 +9,7 @@
 use std::fs;
 
 use relight_core::evidence::frontier::Exit;
-use relight_core::evidence::record::{
-    DatadirIdentity, DatadirUse, FileCopy, ServerOptions, TransferLeftovers,
-};
+use relight_core::evidence::record::FileCopy;
 use relight_core::files::grastate::render_grastate;
 use relight_core::ids::{BootId, HistoryId, Seqno, Uuid};
 use relight_core::position::{Position, Quality};
@@ -35,29 +33,12 @@ fn content(text: impl Into<Vec<u8>>) -> FileCopy {
 /// A server that crashed at 5:1042 in the view above.
 fn record() -> EvidenceRecord {
     let log_tail = format!("WSREP: Recovered position: {}:1042\n", history()).into_bytes();
-    EvidenceRecord {
-        number: 1,
-        boot: BootId(Uuid::from_number(1)),
-        datadir: DatadirIdentity {
-            path: "/var/lib/mysql".into(),
-            directory: None,
-            tablespace: None,
-            tablespace_bytes: None,
-            epoch_mark: FileCopy::Absent,
-        },
-        datadir_use: DatadirUse::Free,
-        grastate: content(render_grastate(Some(history()), None, false)),
-        gvwstate: content(VIEW),
-        leftovers: TransferLeftovers { files: Vec::new(), listed: true },
-        options: ServerOptions {
-            wsrep_on: OptionValue::Set("ON".into()),
-            group: OptionValue::Default,
-            cluster_address: OptionValue::Default,
-            flush_at_commit: OptionValue::Default,
-            provider_options: OptionValue::Default,
-        },
-        recovery: RecoveryRun::Ended { exit_code: Some(0), log_tail },
-    }
+    let mut record = sample::record();
+    record.grastate = content(render_grastate(Some(history()), None, false));
+    record.gvwstate = content(VIEW);
+    record.options.wsrep_on = OptionValue::Set("ON".into());
+    record.recovery = RecoveryRun::Ended { exit_code: Some(0), log_tail };
+    record
 }
 
 fn with(change: impl FnOnce(&mut EvidenceRecord)) -> Evidence {

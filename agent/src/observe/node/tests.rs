@@ -6,12 +6,10 @@
     reason = "a test fails by panicking"
 )]
 
-use relight_core::evidence::record::{
-    DatadirIdentity, EvidenceRecord, FileCopy, RecoveryRun, TransferLeftovers,
-};
+use relight_core::evidence::record::EvidenceRecord;
 
 use super::*;
-use crate::units::server_options::EffectiveOptions;
+use crate::observe::evidence::sample;
 
 fn unit(active: &str) -> UnitState {
     UnitState {
@@ -125,23 +123,7 @@ fn a_unit_whose_processes_were_not_asked_for_is_not_off() {
 
 /// Evidence that the unit has taken in a boot.
 fn evidence_of(boot: BootId, datadir_use: DatadirUse) -> Evidence {
-    let record = EvidenceRecord {
-        number: 1,
-        boot,
-        datadir: DatadirIdentity {
-            path: "/var/lib/mysql".into(),
-            directory: None,
-            tablespace: None,
-            tablespace_bytes: None,
-            epoch_mark: FileCopy::Absent,
-        },
-        datadir_use,
-        grastate: FileCopy::Absent,
-        gvwstate: FileCopy::Absent,
-        leftovers: TransferLeftovers::default(),
-        options: EffectiveOptions::default().for_evidence(),
-        recovery: RecoveryRun::NoDatabase,
-    };
+    let record = EvidenceRecord { boot, datadir_use, ..sample::record() };
     Evidence { record: Some(record), ..Evidence::default() }
 }
 

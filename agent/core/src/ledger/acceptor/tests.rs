@@ -1,34 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 use super::*;
-use crate::ids::{Incarnation, NodeId};
 use crate::ledger::electorate::RosterChange;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Word(&'static str, Electorate);
-
-impl Value for Word {
-    fn electorate(&self) -> &Electorate {
-        &self.1
-    }
-}
-
-const CLUSTER: ClusterId = ClusterId::from_number(1);
-
-fn voter(number: u64) -> AcceptorId {
-    AcceptorId::from_number(number)
-}
-
-fn ballot(counter: u64) -> Ballot {
-    Ballot { counter, proposer: NodeId::from_number(1), life: Incarnation(1) }
-}
-
-fn three() -> Electorate {
-    let voters = [1, 2, 3].into_iter().map(voter).collect();
-    Electorate { version: 1, voters, outgoing: None }
-}
+use crate::ledger::sample::{CLUSTER, Word, ballot, three, voter, word};
 
 fn founded() -> Acceptor<Word> {
-    Acceptor::resume(Record::founding(voter(1), CLUSTER, Word("first", three())))
+    Acceptor::resume(Record::founding(voter(1), CLUSTER, word("first", &three())))
 }
 
 fn prepare(counter: u64) -> Request<Word> {
@@ -64,13 +40,13 @@ fn refusal(acceptor: &mut Acceptor<Word>, request: Request<Word>) -> Refusal {
 #[test]
 fn a_promise_tells_what_was_accepted_and_holds_against_lower_ballots() {
     let mut acceptor = founded();
-    let first = Vote { ballot: Ballot::FOUNDING, value: Word("first", three()) };
+    let first = Vote { ballot: Ballot::FOUNDING, value: word("first", &three()) };
     assert_eq!(ask(&mut acceptor, prepare(5)), Said::Promised(Some(first)));
     let superseded = Refusal::Superseded { promised: ballot(5) };
     assert_eq!(refusal(&mut acceptor, prepare(4)), superseded);
-    let low = accept(4, &three(), Word("low", three()));
+    let low = accept(4, &three(), word("low", &three()));
     assert_eq!(refusal(&mut acceptor, low), superseded);
-    let vote = Vote { ballot: ballot(5), value: Word("next", three()) };
+    let vote = Vote { ballot: ballot(5), value: word("next", &three()) };
     let high = accept(5, &three(), vote.value.clone());
     assert_eq!(ask(&mut acceptor, high), Said::Accepted);
     assert_eq!(ask(&mut acceptor, prepare(6)), Said::Promised(Some(vote)));
@@ -79,7 +55,7 @@ fn a_promise_tells_what_was_accepted_and_holds_against_lower_ballots() {
 #[test]
 fn repeated_requests_get_the_same_answer_and_cost_no_write() {
     let mut acceptor = founded();
-    for request in [prepare(5), accept(5, &three(), Word("next", three()))] {
+    for request in [prepare(5), accept(5, &three(), word("next", &three()))] {
         let first = acceptor.answer(request.clone());
         assert!(first.persist);
         let again = acceptor.answer(request);
@@ -91,10 +67,10 @@ fn repeated_requests_get_the_same_answer_and_cost_no_write() {
 #[test]
 fn an_accepted_value_is_a_promise_too() {
     let mut acceptor = founded();
-    assert_eq!(ask(&mut acceptor, accept(5, &three(), Word("a", three()))), Said::Accepted);
+    assert_eq!(ask(&mut acceptor, accept(5, &three(), word("a", &three()))), Said::Accepted);
     let superseded = Refusal::Superseded { promised: ballot(5) };
     assert_eq!(refusal(&mut acceptor, prepare(4)), superseded);
-    let reused = accept(5, &three(), Word("b", three()));
+    let reused = accept(5, &three(), word("b", &three()));
     assert_eq!(refusal(&mut acceptor, reused), Refusal::BallotReused);
 }
 
@@ -127,11 +103,11 @@ fn what_is_certainly_past_is_refused_with_what_is_held() {
     let joint = three().begin(RosterChange::Add(voter(4))).unwrap();
     let settled = joint.settled();
     let mut acceptor = founded();
-    ask(&mut acceptor, accept(1, &three(), Word("joint", joint.clone())));
+    ask(&mut acceptor, accept(1, &three(), word("joint", &joint)));
     let Said::Promised(_) = ask(&mut acceptor, prepare(2)) else {
         panic!("a joint roster may have lost; the old one is not past yet")
     };
-    ask(&mut acceptor, accept(3, &joint, Word("settled", settled.clone())));
+    ask(&mut acceptor, accept(3, &joint, word("settled", &settled)));
     let held = settled.clone();
     assert_eq!(refusal(&mut acceptor, prepare(4)), Refusal::Outdated { held });
     let current = Request { stamp: joint.stamp(CLUSTER), ..prepare(4) };
@@ -148,10 +124,10 @@ fn who_accepted_an_abandoned_change_is_not_locked_out() {
     let adding = three().begin(RosterChange::Add(voter(4))).unwrap();
     let removing = three().begin(RosterChange::Remove(voter(3))).unwrap();
     let mut acceptor = founded();
-    ask(&mut acceptor, accept(1, &three(), Word("loser", adding)));
-    let winner = accept(2, &three(), Word("winner", removing));
+    ask(&mut acceptor, accept(1, &three(), word("loser", &adding)));
+    let winner = accept(2, &three(), word("winner", &removing));
     assert_eq!(ask(&mut acceptor, winner), Said::Accepted);
-    let old_roster = accept(3, &three(), Word("plain", three()));
+    let old_roster = accept(3, &three(), word("plain", &three()));
     assert_eq!(ask(&mut acceptor, old_roster), Said::Accepted);
 }
 
@@ -159,9 +135,9 @@ fn who_accepted_an_abandoned_change_is_not_locked_out() {
 fn a_roster_that_may_not_follow_is_refused() {
     let joint = three().begin(RosterChange::Add(voter(4))).unwrap();
     let mut acceptor = founded();
-    let leap = accept(5, &three(), Word("leap", joint.settled()));
+    let leap = accept(5, &three(), word("leap", &joint.settled()));
     assert_eq!(refusal(&mut acceptor, leap), Refusal::IllegalRoster);
-    let word = Word("joint", joint);
+    let word = word("joint", &joint);
     let stamp = three().stamp(CLUSTER);
     let mislabelled = Request { stamp, ..accept(5, &three(), word) };
     assert_eq!(refusal(&mut acceptor, mislabelled), Refusal::IllegalRoster);

@@ -9,37 +9,10 @@ use super::*;
 use crate::ids::{Incarnation, NodeId};
 use crate::ledger::acceptor::{Acceptor, Record};
 use crate::ledger::electorate::RosterChange;
+use crate::ledger::sample::{CLUSTER, Word, ballot, three, voter, word};
 
 mod catching_up;
 mod schedules;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Word(String, Electorate);
-
-impl Value for Word {
-    fn electorate(&self) -> &Electorate {
-        &self.1
-    }
-}
-
-const CLUSTER: ClusterId = ClusterId::from_number(1);
-
-fn voter(number: u64) -> AcceptorId {
-    AcceptorId::from_number(number)
-}
-
-fn three() -> Electorate {
-    let voters = [1, 2, 3].into_iter().map(voter).collect();
-    Electorate { version: 1, voters, outgoing: None }
-}
-
-fn word(text: &str, electorate: &Electorate) -> Word {
-    Word(text.to_owned(), electorate.clone())
-}
-
-fn ballot(counter: u64) -> Ballot {
-    Ballot { counter, proposer: NodeId::from_number(1), life: Incarnation(1) }
-}
 
 fn known(electorate: Electorate) -> Known {
     Known { cluster: CLUSTER, electorate, chosen: None, witnessed: Witnessed::default() }

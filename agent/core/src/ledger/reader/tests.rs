@@ -5,34 +5,10 @@
     reason = "a test fails by panicking"
 )]
 use super::*;
-use crate::ids::{ClusterId, Incarnation, NodeId};
 use crate::ledger::acceptor::{Acceptor, Record};
 use crate::ledger::ballot::Witnessed;
 use crate::ledger::electorate::RosterChange;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Word(&'static str, Electorate);
-
-impl Value for Word {
-    fn electorate(&self) -> &Electorate {
-        &self.1
-    }
-}
-
-const CLUSTER: ClusterId = ClusterId::from_number(1);
-
-fn voter(number: u64) -> AcceptorId {
-    AcceptorId::from_number(number)
-}
-
-fn ballot(counter: u64) -> Ballot {
-    Ballot { counter, proposer: NodeId::from_number(1), life: Incarnation(1) }
-}
-
-fn three() -> Electorate {
-    let voters = [1, 2, 3].into_iter().map(voter).collect();
-    Electorate { version: 1, voters, outgoing: None }
-}
+use crate::ledger::sample::{CLUSTER, Word, ballot, three, voter, word};
 
 /// An acceptor that accepted this word under this counter and promised that one.
 fn holding(number: u64, counter: u64, promised: u64, word: &Word) -> Acceptor<Word> {
@@ -66,7 +42,7 @@ fn read(acceptors: &mut [Acceptor<Word>]) -> Reading<Word> {
 
 #[test]
 fn a_quorum_that_agrees_is_a_read() {
-    let (old, new) = (Word("old", three()), Word("new", three()));
+    let (old, new) = (word("old", &three()), word("new", &three()));
     let chosen = Reading::Chosen(Vote { ballot: ballot(2), value: new.clone() });
     let mut acceptors = [holding(1, 1, 1, &old), holding(2, 2, 2, &new), holding(3, 2, 2, &new)];
     assert_eq!(read(&mut acceptors), chosen);
@@ -75,21 +51,21 @@ fn a_quorum_that_agrees_is_a_read() {
 
 #[test]
 fn the_same_value_under_two_ballots_is_no_agreement() {
-    let word = Word("word", three());
+    let word = word("word", &three());
     let mut acceptors = [holding(1, 1, 1, &word), holding(2, 2, 2, &word), holding(3, 3, 3, &word)];
     assert_eq!(read(&mut acceptors), Reading::Contended);
 }
 
 #[test]
 fn whoever_promised_more_does_not_count() {
-    let word = Word("word", three());
+    let word = word("word", &three());
     let mut acceptors = [holding(1, 2, 7, &word), holding(2, 2, 2, &word), holding(3, 2, 7, &word)];
     assert_eq!(read(&mut acceptors), Reading::Contended);
 }
 
 #[test]
 fn an_answer_to_another_read_does_not_count() {
-    let word = Word("word", three());
+    let word = word("word", &three());
     let mut reader = Reader::new(ballot(99), known());
     let request = reader.start().remove(0);
     let stale = Request { ballot: ballot(98), ..request };
@@ -101,14 +77,14 @@ fn an_answer_to_another_read_does_not_count() {
 #[test]
 fn a_newer_roster_is_counted_by_its_own_voters() {
     let joint = three().begin(RosterChange::Add(voter(4))).unwrap();
-    let word = Word("joint", joint.clone());
+    let changing = word("joint", &joint);
     let mut acceptors =
-        [1, 2, 4].map(|number| holding(number, 2, 2, &word)).into_iter().collect::<Vec<_>>();
+        [1, 2, 4].map(|number| holding(number, 2, 2, &changing)).into_iter().collect::<Vec<_>>();
     assert_eq!(read(&mut acceptors[..2]), Reading::Wait, "two of four are no majority");
-    let chosen = Reading::Chosen(Vote { ballot: ballot(2), value: word });
+    let chosen = Reading::Chosen(Vote { ballot: ballot(2), value: changing });
     assert_eq!(read(&mut acceptors), chosen);
 
-    let settled = Word("settled", joint.settled());
+    let settled = word("settled", &joint.settled());
     let mut acceptors =
         [1, 1, 2, 4].map(|number| holding(number, 3, 3, &settled)).into_iter().collect::<Vec<_>>();
     let chosen = Reading::Chosen(Vote { ballot: ballot(3), value: settled });

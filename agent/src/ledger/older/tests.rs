@@ -1,0 +1,77 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use relight_core::ids::{AcceptorId, Incarnation};
+use relight_core::ledger::acceptor::{Ask, Record as BallotRecord, Request, Said};
+use relight_core::ledger::ballot::Ballot;
+use relight_core::ledger::electorate::Value;
+use tempfile::TempDir;
+
+use super::*;
+use crate::api::wire::sample::{decided, document, view};
+use crate::codec::{self, CodecError, Record};
+use crate::daemon::records::LastDocument;
+use crate::ledger::Voter;
+use crate::store::Store;
+
+/// What a daemon of format 1 wrote, byte for byte.
+const DOCUMENT: &str = include_str!("document-1.hex");
+const ACCEPTOR: &str = include_str!("acceptor-1.hex");
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+/// What that daemon held: a document with something in every place.
+fn then() -> Document {
+    let mut document = decided(document(), Step::Decided);
+    document.reform_failed = Some(view(&[1, 2, 3]));
+    let (reason, by) = ("moving racks".to_owned(), "db-b".to_owned());
+    document.pause = Some(Pause { reason, until_unix_ms: 1_795_148_055_000, by });
+    let token = TokenRecord {
+        token_id: TokenId([1; 8]),
+        secret_hash: [7; 32],
+        expires_at_unix_ms: 1_795_148_055_000,
+        uses_left: Some(2),
+        revoked: false,
+    };
+    document.tokens.insert(token.token_id, token);
+    document
+}
+
+#[test]
+fn the_last_document_of_format_1_is_read() {
+    let LastDocument(read) = codec::decode(&bytes(DOCUMENT)).unwrap();
+    assert_eq!(read, then());
+}
+
+/// R19: a record that an upgrade could not read would be a vote that is lost.
+#[test]
+fn a_voter_of_format_1_goes_on_and_writes_what_is_read_today() {
+    let dir = TempDir::new().unwrap();
+    let me = AcceptorId::from_number(1);
+    {
+        let store = Store::open(dir.path()).unwrap();
+        let blank = BallotRecord::fresh(me, then().cluster);
+        drop(Voter::create(&store, blank).unwrap());
+    }
+    std::fs::write(dir.path().join("acceptor.record"), bytes(ACCEPTOR)).unwrap();
+    for counter in 5..7 {
+        let voter = Voter::resume(&Store::open(dir.path()).unwrap());
+        assert_eq!((voter.id(), voter.trouble()), (Some(me), None));
+        assert_eq!(voter.accepted(), Some(then()));
+        assert_eq!(voter.witnessed().of(AcceptorId::from_number(2)), Some(41));
+        let ballot = Ballot { counter, proposer: NodeId::from_number(1), life: Incarnation(1) };
+        let stamp = then().electorate().stamp(then().cluster);
+        let asked = Request { to: me, stamp, ballot, ask: Ask::Prepare };
+        let said = voter.answer(asked, None).map(|reply| reply.said);
+        assert!(matches!(said, Some(Said::Promised(Some(_)))), "{said:?}");
+    }
+}
+
+#[test]
+fn other_formats_are_refused() {
+    let refused = LastDocument::from_older(0, &[]);
+    assert!(matches!(refused, Err(CodecError::Older { found: 0, .. })), "{refused:?}");
+}
