@@ -53,7 +53,7 @@ fn starts_are_tuned_and_rest_is_not(scene: &Scene) -> Result<()> {
     relight::wait_configured(scene.lab.nodes(), LIMIT)?;
     for node in scene.lab.nodes() {
         let options = node.sh("mariadb -BNe 'SELECT @@wsrep_provider_options'")?;
-        let tuned = "evs.join_retrans_period = PT0.1S";
+        let tuned = "evs.join_retrans_period = PT0.3S";
         ensure!(options.contains(tuned), "the server of {} runs with {options}", node.name());
     }
     Ok(())
