@@ -160,11 +160,24 @@ fn a_node_that_the_newest_epoch_passed_by_does_not_keep_its_members_down() {
     for changed in [
         NodeObservation { entered: Some(Epoch(2)), ..passed.clone() },
         NodeObservation { entered: None, ..passed.clone() },
-        NodeObservation { frontier: off(2, view(2, 3, members(&[2, 3]))).frontier, ..passed },
+        NodeObservation {
+            frontier: off(2, view(2, 3, members(&[2, 3]))).frontier,
+            ..passed.clone()
+        },
     ] {
         let verdict = asked(&changed);
         assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
     }
+    // The newest view has it as a member, and its own record does not know of that.
+    let with_it = view(2, 4, members(&[1, 2, 3]));
+    let mut nodes = [joiner, passed, leader];
+    for number in [0, 2] {
+        if let Frontier::Known { view, .. } = &mut nodes[number].frontier {
+            *view = with_it.clone();
+        }
+    }
+    let verdict = verdict_of(&document(3), nodes.to_vec());
+    assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
 }
 
 /// R11: the others could form without the silent holder, and it may be about to act.
