@@ -19,6 +19,8 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// path, and its job.
 type Listed =
     (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+/// The number of a job that is not there.
+const NO_JOB: u32 = 0;
 /// How long systemd itself may take to answer a question.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
@@ -115,14 +117,29 @@ impl Systemd {
     /// # Errors
     /// systemd does not answer. Nothing follows from that about the unit.
     pub async fn state(&self, unit: &str) -> Result<UnitState, SystemdError> {
-        let bus = |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
-        let slow = |_| SystemdError::Slow { unit: unit.to_owned(), within: ANSWER_MAX };
-        timeout(ANSWER_MAX, self.read_state(unit)).await.map_err(slow)?.map_err(bus)
+        self.in_time(unit, self.read_state(unit)).await
     }
 
-    /// One question for a unit that runs, two for any other: this is most of what the agent does at
-    /// rest.
-    async fn read_state(&self, unit: &str) -> zbus::Result<UnitState> {
+    /// Whether a unit is starting, or is about to: at boot its job may still wait for others.
+    ///
+    /// # Errors
+    /// systemd does not answer. Nothing follows from that about the unit.
+    pub async fn is_starting(&self, unit: &str) -> Result<bool, SystemdError> {
+        let (_, _, _, active, _, _, _, job, ..) = self.in_time(unit, self.listed(unit)).await?;
+        Ok(active == "activating" || job != NO_JOB)
+    }
+
+    async fn in_time<T>(
+        &self,
+        unit: &str,
+        question: impl Future<Output = zbus::Result<T>>,
+    ) -> Result<T, SystemdError> {
+        let bus = |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
+        let slow = |_| SystemdError::Slow { unit: unit.to_owned(), within: ANSWER_MAX };
+        timeout(ANSWER_MAX, question).await.map_err(slow)?.map_err(bus)
+    }
+
+    async fn listed(&self, unit: &str) -> zbus::Result<Listed> {
         let (destination, path, interface) = MANAGER;
         let names = (vec![unit],);
         let listed = self
@@ -130,9 +147,13 @@ impl Systemd {
             .call_method(Some(destination), path, Some(interface), "ListUnitsByNames", &names)
             .await?;
         let listed: Vec<Listed> = listed.body().deserialize()?;
-        let Some((_, _, _, active, sub, _, path, ..)) = listed.into_iter().next() else {
-            return Err(zbus::Error::InterfaceNotFound);
-        };
+        listed.into_iter().next().ok_or(zbus::Error::InterfaceNotFound)
+    }
+
+    /// One question for a unit that runs, two for any other: this is most of what the agent does at
+    /// rest.
+    async fn read_state(&self, unit: &str) -> zbus::Result<UnitState> {
+        let (_, _, _, active, sub, _, path, ..) = self.listed(unit).await?;
         let (main_pid, control_group, invocation) = (None, None, None);
         let mut state = UnitState { active, sub, main_pid, control_group, invocation };
         let active = state.active.as_str();
@@ -251,3 +272,6 @@ impl Systemd {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

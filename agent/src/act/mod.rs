@@ -115,10 +115,11 @@ impl Hands {
         self.unit("take evidence", "relight-evidence.service", EVIDENCE_MAX).await
     }
 
-    /// Whether evidence is being taken at this moment, by whoever asked for it.
+    /// Whether evidence is being taken at this moment, by whoever asked for it. While systemd does
+    /// not answer, as it may at boot, it counts as being taken: silence is no reason to take it
+    /// twice.
     pub async fn evidence_is_under_way(&self) -> bool {
-        let state = self.systemd.state("relight-evidence.service").await;
-        state.is_ok_and(|unit| unit.active == "activating")
+        self.systemd.is_starting("relight-evidence.service").await.unwrap_or(true)
     }
 
     /// Puts the gate in place and writes the configuration.
@@ -231,3 +232,6 @@ impl Hands {
         self.unit(what, "relight-kill.service", UNIT_MAX).await
     }
 }
+
+#[cfg(test)]
+mod tests;

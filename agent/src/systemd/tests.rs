@@ -1,0 +1,71 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use zbus::connection::Builder;
+use zbus::zvariant::OwnedObjectPath;
+use zbus::{Connection, Guid, fdo, interface};
+
+use super::{Listed, Systemd};
+
+/// A systemd that knows one unit, or answers nothing but errors.
+#[derive(Debug, Clone, Copy)]
+pub struct OneUnit {
+    /// `ActiveState`; nothing when it refuses.
+    pub active: Option<&'static str>,
+    /// The number of its job, 0 for none.
+    pub job: u32,
+}
+
+#[interface(name = "org.freedesktop.systemd1.Manager")]
+impl OneUnit {
+    fn list_units_by_names(&self, names: Vec<String>) -> fdo::Result<Vec<Listed>> {
+        let active = self.active.ok_or_else(|| fdo::Error::NoReply("busy".into()))?;
+        let path =
+            || OwnedObjectPath::try_from("/unit").map_err(|e| fdo::Error::Failed(e.to_string()));
+        let row = |name| -> fdo::Result<Listed> {
+            let none = String::new;
+            Ok((
+                name,
+                none(),
+                none(),
+                active.into(),
+                none(),
+                none(),
+                path()?,
+                self.job,
+                none(),
+                path()?,
+            ))
+        };
+        names.into_iter().map(row).collect()
+    }
+}
+
+impl OneUnit {
+    /// A connection to it, and its own end, which has to be kept.
+    pub async fn serve(self) -> zbus::Result<(Systemd, Connection)> {
+        let (ours, theirs) = tokio::net::UnixStream::pair()?;
+        let guid = Guid::generate();
+        let server =
+            Builder::unix_stream(theirs).server(guid)?.p2p().serve_at(super::MANAGER.1, self)?;
+        let client = Builder::unix_stream(ours).p2p();
+        let (server, connection) = tokio::try_join!(server.build(), client.build())?;
+        Ok((Systemd { connection }, server))
+    }
+}
+
+/// At boot a unit may be about to start, before it shows as starting.
+#[tokio::test]
+async fn a_unit_that_waits_for_its_turn_is_starting() {
+    let cases = [
+        (Some("activating"), 7, Some(true)),
+        (Some("inactive"), 7, Some(true)),
+        (Some("inactive"), 0, Some(false)),
+        (Some("failed"), 0, Some(false)),
+        (None, 0, None),
+    ];
+    for (active, job, starting) in cases {
+        let (systemd, _server) = OneUnit { active, job }.serve().await.unwrap();
+        let answer = systemd.is_starting("a.service").await.ok();
+        assert_eq!(answer, starting, "{active:?} {job}");
+    }
+}
