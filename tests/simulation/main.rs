@@ -26,6 +26,7 @@ mod component;
 mod faults;
 mod galera;
 mod hands;
+mod hunts;
 mod ledger;
 mod mutation;
 mod observe;

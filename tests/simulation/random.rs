@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::hunts::hunt;
 use crate::mutation::{Mutation, TABLE};
-use crate::stories::hunt;
 use crate::world::World;
 
 /// A number from the environment.
