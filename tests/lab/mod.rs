@@ -42,6 +42,7 @@ mod process;
 mod record;
 pub mod relight;
 mod signal;
+pub mod slow_disk;
 mod timeline;
 mod verify;
 mod wait;

@@ -22,6 +22,7 @@ mod plain_galera;
 mod power_loss;
 mod runner;
 mod scene;
+mod slow_disks;
 mod stuck;
 mod unit_generations;
 mod witness;
@@ -61,6 +62,11 @@ const STORIES: &[Story] = &[
         name: "power_loss_again",
         about: "the power fails again at ten moments of the recovery",
         run: power_loss::again,
+    },
+    Story {
+        name: "slow_disks",
+        about: "a power loss on disks that take most of a second for each sync",
+        run: slow_disks::power_loss,
     },
     Story {
         name: "typed_by_hand",

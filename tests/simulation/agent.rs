@@ -14,8 +14,9 @@ use relight_core::evidence::stored::SyncedView;
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{Epoch, GcommId, NodeId, Term};
 use relight_core::ledger::acceptor::{Reply, Request};
-use relight_core::ledger::document::{Document, Step};
+use relight_core::ledger::document::Document;
 use relight_core::lineage::permit::Standing;
+use relight_core::recovery::deadline::{is_coming_up, is_overdue};
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 use relight_core::recovery::turn::is_next_to_join;
@@ -121,7 +122,8 @@ pub struct Agent {
     /// Since when it could have joined.
     pub joining_since: Option<u64>,
     /// Since when the decision has stood as it does.
-    pub deciding_since: Option<(Epoch, Step, u64)>,
+    /// The open decision, since when it has been open, and since when no server of it comes up.
+    pub deciding: Option<(Epoch, u64, u64)>,
     /// How long this node has waited for those before it to claim the office.
     pub vacant_rounds: usize,
     /// A freeze that waits for its ledger read, or for its server to be off.
@@ -332,7 +334,7 @@ impl World {
             None => (&**read, heard),
         };
         self.keep_records(node, survey);
-        let overdue = self.overdue(node, document);
+        let overdue = self.overdue(node, document, survey);
         let judgement = judge(document, survey, overdue);
         self.ask_for_vote(node, document);
         match self.my_office(node, document) {
@@ -417,23 +419,23 @@ impl World {
         }
     }
 
-    fn overdue(&mut self, node: Node, document: &Document) -> bool {
+    fn overdue(&mut self, node: Node, document: &Document, survey: &Survey) -> bool {
         let now = self.now;
-        let deadline = u64::from(document.settings.reform_deadline_s) * 1_000;
         let agent = &mut self.nodes[node].agent;
         let Some(decision) = &document.decision else {
-            agent.deciding_since = None;
+            agent.deciding = None;
             return false;
         };
-        match agent.deciding_since {
-            Some((epoch, step, since)) if (epoch, step) == (decision.epoch, decision.step) => {
-                decision.leader.is_none() && now - since > deadline
-            }
-            Some(_) | None => {
-                agent.deciding_since = Some((decision.epoch, decision.step, now));
-                false
-            }
+        let (open, mut settled) = match agent.deciding {
+            Some((epoch, open, settled)) if epoch == decision.epoch => (open, settled),
+            Some(_) | None => (now, now),
+        };
+        if is_coming_up(document, survey) {
+            settled = now;
         }
+        agent.deciding = Some((decision.epoch, open, settled));
+        let since = |then| Duration::from_millis(now - then);
+        is_overdue(document, since(open), since(settled))
     }
 
     /// Begins a change of the ledger.

@@ -36,7 +36,7 @@ use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role as CertificateRole;
 use crate::ledger::Voter;
 use crate::observe::evidence::Evidence;
-use crate::observe::server::{ServerAnswer, ServerProbe};
+use crate::observe::server::{Freshness, ServerAnswer, ServerProbe};
 use crate::store::{Loaded, Store, StoreError};
 
 /// How long founding may take before it is told as unfinished; it goes on.
@@ -221,7 +221,7 @@ async fn tell_plan(wish: &Wish, report: &Report) {
 /// The component must not belong to a cluster of ours already.
 async fn check_adoption() -> Result<(), Failure> {
     let probe = ServerProbe::new("/run/mysqld/mysqld.sock".into(), "relight");
-    if !matches!(probe.ask().await, ServerAnswer::Live(_)) {
+    if !matches!(probe.ask(Freshness::Anew).await, ServerAnswer::Live(_)) {
         return Err(Failure::refused(
             "the running server does not answer",
             "see `journalctl -u mariadb`",

@@ -36,11 +36,12 @@ use crate::identity::ca::NodeKey;
 use crate::identity::certificate::CaHash;
 use crate::identity::connector::{distrust, join_channel};
 use crate::identity::token::JoinToken;
-use crate::observe::server::{ServerAnswer, ServerProbe};
+use crate::observe::server::{Freshness, ServerAnswer, ServerProbe};
 use relight_core::files::wsrep_status::{ComponentStatus, parse_wsrep_status};
 
 const DIAL_MAX: Duration = Duration::from_secs(3);
-const CALL_MAX: Duration = Duration::from_secs(20);
+/// How long the node that is asked may take: it changes the ledger, on disks that may be slow.
+const CALL_MAX: Duration = Duration::from_secs(60);
 /// How often the cluster is asked to let this node in, and the pause between.
 const ASKED_MAX: u32 = 5;
 const ASK_PAUSE: Duration = Duration::from_secs(1);
@@ -222,7 +223,7 @@ fn check_room(path: &Path) -> Result<(), Failure> {
 
 async fn running_component() -> Result<(HistoryId, String), Failure> {
     let probe = ServerProbe::new("/run/mysqld/mysqld.sock".into(), "relight");
-    let ServerAnswer::Live(facts) = probe.ask().await else {
+    let ServerAnswer::Live(facts) = probe.ask(Freshness::Anew).await else {
         return Err(Failure::refused(
             "the running server does not let relight in",
             "run `agentctl init` on one node of this Galera cluster first; the account replicates",

@@ -33,6 +33,7 @@ use crate::identity::ca::LeafProfile;
 use crate::identity::certificate::{PeerIdentity, Role as CertificateRole};
 use crate::identity::token::hash_secret;
 use crate::ledger::ChangeError;
+use crate::observe::server::Freshness;
 
 /// Ports that a joining node may have probed: gRPC and HTTP of ours, SQL, and Galera's.
 pub const PROBED_PORTS: [u16; 5] = [7381, 3306, 4567, 4568, 4444];
@@ -73,17 +74,16 @@ impl PeerService {
     async fn answer(&self, question: Question, from: NodeId) -> Answer {
         match question {
             Question::Ledger { request, shown } => {
-                let voter = self.member.voter.clone();
-                let spoken =
-                    tokio::task::spawn_blocking(move || voter.answer(*request, shown)).await;
-                spoken.ok().flatten().map_or(Answer::Silent, |it| Answer::Ledger(Box::new(it)))
+                let spoken = self.member.voter.ask(*request, shown).await;
+                spoken.map_or(Answer::Silent, |it| Answer::Ledger(Box::new(it)))
             }
             Question::Observe => {
                 if let Some(seen) = self.member.glances.of_rest(from, Instant::now()) {
                     return Answer::Observed(Box::new(seen));
                 }
                 let document = self.member.ledger.cached();
-                let mut observation = carry_out::look(&self.member, &document).await.observation;
+                let look = carry_out::look(&self.member, &document, Freshness::UnderWay).await;
+                let mut observation = look.observation;
                 // Others would only see that a vote is missing, and not why.
                 let mute = self.member.voter.trouble();
                 observation.warnings.extend(mute.map(|why| format!("it does not vote: {why}")));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::ids::NodeId;
-use relight_core::ledger::acceptor::{Reply, Request};
+use relight_core::ledger::acceptor::{Ask, Reply, Request};
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Roster;
 use relight_proto::v1::Sealed;
@@ -25,6 +25,10 @@ use crate::ledger::Carrier;
 const DIAL_MAX: Duration = Duration::from_millis(800);
 /// How long an ordinary question may take.
 const ASK_MAX: Duration = Duration::from_millis(1500);
+/// How long a node may take to say what it sees: it asks a server that may hang, for 1.5 s.
+const OBSERVE_MAX: Duration = Duration::from_millis(2000);
+/// How long an acceptor may take for what it has to sync. The attempt that asks ends sooner.
+const SYNC_MAX: Duration = Duration::from_secs(15);
 /// How long a freeze may take: a server is stopped and its position is recovered.
 pub const FREEZE_MAX: Duration = Duration::from_secs(120);
 
@@ -170,8 +174,12 @@ impl Peers {
         request: Request<Document>,
         shown: Option<u64>,
     ) -> Result<Reply<Document>, AskError> {
+        let within = match &request.ask {
+            Ask::Peek => ASK_MAX,
+            Ask::Prepare | Ask::Accept { .. } => SYNC_MAX,
+        };
         let question = Question::Ledger { request: Box::new(request), shown };
-        let answer = self.ask(node, &question, ASK_MAX).await?;
+        let answer = self.ask(node, &question, within).await?;
         if let Answer::Ledger(reply) = answer { Ok(*reply) } else { Err(self.odd(node, &answer)) }
     }
 
@@ -180,7 +188,7 @@ impl Peers {
     /// # Errors
     /// As [`Peers::ask`].
     pub async fn observe(&self, node: NodeId) -> Result<NodeObservation, AskError> {
-        self.observation(node, &Question::Observe, ASK_MAX).await
+        self.observation(node, &Question::Observe, OBSERVE_MAX).await
     }
 
     /// Asks a node to freeze, and for its report.

@@ -29,6 +29,7 @@ use super::round::{Thread, worth_telling};
 use crate::act::ActError;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::{Context, Look};
+use crate::observe::server::Freshness;
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
 
@@ -83,7 +84,7 @@ pub async fn freeze(
     }
     let hands = timeout(HANDS_MAX, member.acting.begin()).await;
     let _hands = hands.map_err(|_| FreezeError::Busy)?;
-    let before = look(member, &document).await.observation;
+    let before = look(member, &document, Freshness::Anew).await.observation;
     if before.in_primary() {
         return Err(FreezeError::InPrimary);
     }
@@ -103,7 +104,7 @@ pub async fn freeze(
     if !member.watch.evidence_is_current() {
         take_evidence(member).await?;
     }
-    let report = look(member, &document).await.observation;
+    let report = look(member, &document, Freshness::Anew).await.observation;
     if report.server.is_off() { Ok(report) } else { Err(FreezeError::Unclear) }
 }
 
@@ -125,7 +126,7 @@ fn refuse_unclear(before: &NodeObservation) -> Result<(), FreezeError> {
 }
 
 /// One look of this node.
-pub async fn look(member: &Member, document: &Document) -> Look {
+pub async fn look(member: &Member, document: &Document, freshness: Freshness) -> Look {
     let context = Context {
         acceptor: member.voter.id(),
         standing: member.keeper.standing(),
@@ -133,7 +134,7 @@ pub async fn look(member: &Member, document: &Document) -> Look {
         roster: &document.roster,
         merge_grace: Duration::from_secs(u64::from(document.settings.merge_grace_s)),
     };
-    member.watch.look(context).await
+    member.watch.look(context, freshness).await
 }
 
 /// Takes evidence while the server is off, and takes note of it if it is good.
@@ -192,13 +193,25 @@ async fn is_taken_at_boot(unit: &impl BootUnit, at_the_longest: Duration) -> boo
     unit.accept()
 }
 
-/// Takes evidence of a server that is off, unless what there is still describes the data.
+/// Takes evidence of a server that is off, unless what there is still describes the data. The
+/// server replays its log for it, for minutes if there is much, so rounds go on meanwhile.
 pub async fn keep_evidence(
     member: &Arc<Member>,
     thread: &mut Thread,
     picture: &Arc<MemberPicture>,
     look: &Look,
 ) {
+    match &mut thread.taking {
+        Some(taking) if !taking.is_finished() => return,
+        Some(taking) => {
+            if let Ok(Err(error)) = taking.await {
+                thread.patience.failed();
+                warn!(why = chain(&error), "the evidence of this node could not be taken");
+            }
+            thread.taking = None;
+        }
+        None => {}
+    }
     if own_role(member, &picture.document) == Role::Witness
         || !look.observation.server.is_off()
         || member.watch.evidence_is_current()
@@ -206,18 +219,19 @@ pub async fn keep_evidence(
     {
         return;
     }
-    let Some(_hands) = member.acting.aside() else { return };
+    let Some(hands) = member.acting.aside() else { return };
     // Rounds go on while the unit of the boot is at work.
     if member.hands.evidence_is_under_way().await {
         return;
     }
-    if let Err(error) = take_evidence(member).await {
-        thread.patience.failed();
-        warn!(why = chain(&error), "the evidence of this node could not be taken");
-        return;
-    }
-    // Whoever waits for this node need not wait for its next round.
-    member.wake.notify_one();
+    let member = member.clone();
+    thread.taking = Some(tokio::spawn(async move {
+        let taken = take_evidence(&member).await;
+        drop(hands);
+        // Whoever waits for this node need not wait for its next round.
+        member.wake.notify_one();
+        taken
+    }));
 }
 
 /// Keeps what has to be remembered of a server that runs: its view, and names.

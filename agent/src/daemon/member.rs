@@ -149,8 +149,8 @@ pub struct Member {
     pub picture: watch::Sender<Arc<Picture>>,
     /// What peers are told at rest.
     pub glances: Glances,
-    /// Counts rounds; the watchdog is fed only while it grows.
-    pub rounds: AtomicU64,
+    /// Counts rounds.
+    rounds: AtomicU64,
     /// Counts failed acts; the round waits longer after each.
     pub stumbles: AtomicU64,
     /// Where the gate's drop-in lies.
@@ -250,6 +250,12 @@ impl Member {
     /// A round has ended.
     pub fn count_round(&self) {
         self.rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Grows with each round, and with each attempt to change the ledger: on slow disks a round
+    /// makes several, and is no less alive for it. The watchdog is fed only while this grows.
+    pub fn progress(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed).wrapping_add(self.ledger.attempts())
     }
 
     /// Tells of something that happened here.

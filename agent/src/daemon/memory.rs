@@ -8,10 +8,12 @@ use crate::store::{Loaded, RecordFile, Store, StoreError};
 
 const NAME: &str = "views";
 
-/// The record of views; its methods block while it is synced.
+/// The record of views. Changing it blocks while it is synced; looking does not wait for that.
 #[derive(Debug)]
 pub struct ViewsKeeper {
-    inner: Mutex<(Views, RecordFile<Views>)>,
+    /// What is durable. Replaced only by the holder of `file`, after each write.
+    views: Mutex<Views>,
+    file: Mutex<RecordFile<Views>>,
 }
 
 impl ViewsKeeper {
@@ -20,7 +22,7 @@ impl ViewsKeeper {
     /// # Errors
     /// A record that is lost or damaged, or the disk's.
     pub fn open(store: &Store) -> Result<Self, StoreError> {
-        let inner = match store.record::<Views>(NAME)? {
+        let (views, file) = match store.record::<Views>(NAME)? {
             Loaded::Present(views, file) => (views, file),
             Loaded::Missing(vacancy) => {
                 let views = Views::default();
@@ -28,17 +30,17 @@ impl ViewsKeeper {
                 (views, file)
             }
         };
-        Ok(Self { inner: Mutex::new(inner) })
+        Ok(Self { views: Mutex::new(views), file: Mutex::new(file) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Views, RecordFile<Views>)> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn durable(&self) -> MutexGuard<'_, Views> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is remembered.
     #[must_use]
     pub fn views(&self) -> Views {
-        self.lock().0.clone()
+        self.durable().clone()
     }
 
     /// Changes it: the disk first, the memory after it. An equal value writes nothing.
@@ -46,12 +48,13 @@ impl ViewsKeeper {
     /// # Errors
     /// The disk's; then nothing has changed.
     pub fn change(&self, change: impl FnOnce(&mut Views)) -> Result<(), StoreError> {
-        let mut inner = self.lock();
-        let mut next = inner.0.clone();
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.views();
+        let mut next = before.clone();
         change(&mut next);
-        if next != inner.0 {
-            inner.1.write(&next)?;
-            inner.0 = next;
+        if next != before {
+            file.write(&next)?;
+            *self.durable() = next;
         }
         Ok(())
     }

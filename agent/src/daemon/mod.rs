@@ -21,7 +21,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use relight_proto::v1::agent_server::AgentServer;
@@ -150,9 +149,9 @@ fn notify(states: &[NotifyState<'_>]) {
 
 /// Feeds the watchdog only while rounds go on, and tells systemd the verdict in one line.
 async fn feed_watchdog(host: &Host, seen: &mut u64) {
-    let rounds = host.member().await.map(|member| member.rounds.load(Ordering::Relaxed));
-    let progressed = rounds.is_none_or(|rounds| rounds != *seen);
-    *seen = rounds.unwrap_or(u64::MAX);
+    let progress = host.member().await.map(|member| member.progress());
+    let progressed = progress.is_none_or(|progress| progress != *seen);
+    *seen = progress.unwrap_or(u64::MAX);
     if !progressed {
         warn!("no round has ended since the last look");
         return;

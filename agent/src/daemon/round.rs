@@ -12,6 +12,7 @@ use relight_core::coordinator::{Office, office};
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{Epoch, NodeId};
 use relight_core::ledger::document::Document;
+use relight_core::recovery::deadline::{is_coming_up, is_overdue};
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Because, NodePlan, node_plan};
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,6 +27,7 @@ use super::picture::{MemberPicture, Picture};
 use super::{carry_out, coordinate};
 use crate::act::ActError;
 use crate::observe::node::Look;
+use crate::observe::server::Freshness;
 
 /// How often a healthy cluster is looked at.
 const CALM: Duration = Duration::from_millis(1000);
@@ -46,12 +48,14 @@ pub type NotedView = (u64, Option<String>);
 #[derive(Debug, Default)]
 pub struct Thread {
     heard: BTreeMap<NodeId, Instant>,
-    /// Since when the open decision has been open.
-    deciding: Option<(Epoch, Instant)>,
+    /// How the open decision comes on.
+    deciding: Option<Deciding>,
     /// Since when the office has been vacant.
     vacant: Option<Instant>,
     /// The view that was last made durable.
     pub noted: Option<NotedView>,
+    /// Evidence is being taken.
+    pub taking: Option<JoinHandle<Result<(), ActError>>>,
     /// A view is being made durable; gives it, or nothing if it has to be tried again.
     pub noting: Option<JoinHandle<Result<Option<NotedView>, ActError>>>,
     /// A server that does not end is being killed.
@@ -66,6 +70,16 @@ pub struct Thread {
     pub stumbles: u64,
     /// Failed tries, and until when nothing new is tried.
     pub patience: Patience,
+}
+
+/// How an open decision comes on, as far as this node has seen.
+#[derive(Debug, Clone, Copy)]
+struct Deciding {
+    epoch: Epoch,
+    /// Since when it has been open.
+    open: Instant,
+    /// Since when no server of it has been coming up.
+    settled: Instant,
 }
 
 /// Back-off after failed acts: a second, doubled up to a minute.
@@ -115,8 +129,11 @@ pub async fn run(member: Arc<Member>) {
 async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let cached = member.ledger.cached();
     thread.acts = member.acting.seen();
-    let (look, peers, read) =
-        tokio::join!(carry_out::look(member, &cached), ask_peers(member), member.ledger.read());
+    let (look, peers, read) = tokio::join!(
+        carry_out::look(member, &cached, Freshness::Anew),
+        ask_peers(member),
+        member.ledger.read()
+    );
     let (document, quorum) = match read {
         Ok(document) => (document, true),
         Err(error) => {
@@ -128,7 +145,7 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     thread.heard.extend(peers.iter().map(|observation| (observation.node, now)));
     thread.heard.insert(member.me, now);
     let survey = Survey::of(peers.into_iter().chain([look.observation.clone()]));
-    let overdue = thread.overdue(&document);
+    let overdue = thread.overdue(&document, &survey);
     let judgement = judge(&document, &survey, overdue);
     let gate_closed = member.gate_closed();
     let plan = node_plan(&document, &survey, member.me, gate_closed);
@@ -213,19 +230,21 @@ fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
 
 impl Thread {
     /// Whether the open decision has run past its deadline: starts an attempt, permits nothing.
-    fn overdue(&mut self, document: &Document) -> bool {
+    fn overdue(&mut self, document: &Document, survey: &Survey) -> bool {
         let Some(decision) = &document.decision else {
             self.deciding = None;
             return false;
         };
-        let since = match self.deciding {
-            Some((epoch, since)) if epoch == decision.epoch => since,
-            Some(_) | None => Instant::now(),
+        let now = Instant::now();
+        let mut deciding = match self.deciding {
+            Some(deciding) if deciding.epoch == decision.epoch => deciding,
+            Some(_) | None => Deciding { epoch: decision.epoch, open: now, settled: now },
         };
-        self.deciding = Some((decision.epoch, since));
-        let reform = decision.leader.is_none();
-        let limit = Duration::from_secs(u64::from(document.settings.reform_deadline_s));
-        reform && since.elapsed() > limit
+        if is_coming_up(document, survey) {
+            deciding.settled = now;
+        }
+        self.deciding = Some(deciding);
+        is_overdue(document, now - deciding.open, now - deciding.settled)
     }
 }
 

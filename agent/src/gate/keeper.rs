@@ -21,10 +21,13 @@ pub enum KeeperError {
     Store(#[source] StoreError),
 }
 
-/// The keeper of freezes and permits. Its methods block while the record is synced.
+/// The keeper of freezes and permits. Methods that change it block while the record is synced; what
+/// only looks does not wait for them.
 #[derive(Debug)]
 pub struct Keeper {
-    inner: Mutex<(Standing, RecordFile<GateRecord>)>,
+    /// What is durable. Replaced only by the holder of `file`, after each write.
+    standing: Mutex<Standing>,
+    file: Mutex<RecordFile<GateRecord>>,
 }
 
 impl Keeper {
@@ -33,24 +36,24 @@ impl Keeper {
     /// # Errors
     /// A record that is lost or damaged: a node that forgot its promises must not start anything.
     pub fn open(store: &Store, first: Standing) -> Result<Self, StoreError> {
-        let inner = match store.record::<GateRecord>(NAME)? {
+        let (standing, file) = match store.record::<GateRecord>(NAME)? {
             Loaded::Present(GateRecord(standing), file) => (standing, file),
             Loaded::Missing(vacancy) => {
                 let file = vacancy.create(&GateRecord(first.clone()))?;
                 (first, file)
             }
         };
-        Ok(Self { inner: Mutex::new(inner) })
+        Ok(Self { standing: Mutex::new(standing), file: Mutex::new(file) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Standing, RecordFile<GateRecord>)> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn durable(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was promised and granted.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        self.lock().0.clone()
+        self.durable().clone()
     }
 
     /// Changes the record: the disk first, the memory after it.
@@ -58,12 +61,13 @@ impl Keeper {
         &self,
         change: impl FnOnce(&mut Standing) -> Result<T, Refusal>,
     ) -> Result<T, KeeperError> {
-        let mut inner = self.lock();
-        let mut next = inner.0.clone();
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.standing();
+        let mut next = before.clone();
         let answer = change(&mut next)?;
-        if next != inner.0 {
-            inner.1.write(&GateRecord(next.clone())).map_err(KeeperError::Store)?;
-            inner.0 = next;
+        if next != before {
+            file.write(&GateRecord(next.clone())).map_err(KeeperError::Store)?;
+            *self.durable() = next;
         }
         Ok(answer)
     }
@@ -103,7 +107,7 @@ impl Keeper {
     /// # Errors
     /// Why not.
     pub fn check(&self, bootstraps: bool) -> Result<Permit, Refusal> {
-        self.lock().0.check(bootstraps).cloned()
+        self.durable().check(bootstraps).cloned()
     }
 
     /// Lets a start through and uses up the permit that it was checked for, by its serial: one

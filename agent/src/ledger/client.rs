@@ -4,6 +4,8 @@
 //! answer is neither yes nor no, and is told as [`ChangeError::Unknown`] (R21).
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,10 +38,16 @@ pub trait Carrier: Send + Sync + std::fmt::Debug {
     fn follow(&self, roster: &Roster);
 }
 
-/// How long one attempt may take. A sync to a slow disk takes most of it.
-const ATTEMPT_MAX: Duration = Duration::from_secs(3);
+/// How long one attempt may take: at first, and when the disks of the voters turn out to be slow.
+/// A change waits for four syncs, one after the other.
+const ATTEMPT: RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_secs(12);
 /// How many attempts one read or change makes.
 const ATTEMPTS: u32 = 6;
+/// How long a read waits at most for a change that is under way, and between two looks at it.
+const WAIT_MAX: Duration = Duration::from_secs(8);
+const PEEK_PAUSE: Duration = Duration::from_millis(10);
+/// No attempt is begun later than this: what was decided on grows old.
+const BEGIN_MAX: Duration = Duration::from_secs(15);
 
 /// Why the ledger could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +91,8 @@ pub struct Ledger {
     carrier: Arc<dyn Carrier>,
     known: Mutex<Knowledge>,
     newest: watch::Sender<Arc<Document>>,
+    /// Attempts to change it that have ended.
+    attempts: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -90,6 +100,8 @@ struct Knowledge {
     known: Known,
     highest: Ballot,
     writes: u64,
+    /// How long the next change is waited for.
+    patience: Duration,
 }
 
 impl Ledger {
@@ -108,15 +120,21 @@ impl Ledger {
             witnessed: voter.witnessed(),
         };
         let highest = Ballot::FOUNDING;
-        let known = Mutex::new(Knowledge { known, highest, writes: 0 });
+        let known = Mutex::new(Knowledge { known, highest, writes: 0, patience: *ATTEMPT.start() });
         let newest = watch::Sender::new(Arc::new(document));
-        Self { me, life, voter, carrier, known, newest }
+        Self { me, life, voter, carrier, known, newest, attempts: AtomicU64::new(0) }
     }
 
     /// The newest document that this node has seen chosen; it may be old.
     #[must_use]
     pub fn cached(&self) -> Arc<Document> {
         self.newest.borrow().clone()
+    }
+
+    /// How many attempts to change it have ended, however they did.
+    #[must_use]
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Ordering::Relaxed)
     }
 
     /// Tells of each newer document.
@@ -175,9 +193,33 @@ impl Ledger {
     /// # Errors
     /// When fewer than a quorum answer.
     pub async fn read(&self) -> Result<Arc<Document>, LedgerError> {
+        // A change is two writes of each voter. Whoever steps in between makes it begin anew.
+        let until = Instant::now() + self.voter.last_write().saturating_mul(4).min(WAIT_MAX);
+        let answered = loop {
+            match self.peek().await {
+                Peeked::Chosen(document) => return Ok(document),
+                Peeked::Unclear { .. } if Instant::now() < until => sleep(PEEK_PAUSE).await,
+                Peeked::Unclear { answered } => break answered,
+            }
+        };
+        let voters = self.knowledge().known.electorate.voters.len();
+        if answered == 0 || (answered == 1 && voters > 1) {
+            return Err(self.no_quorum(answered));
+        }
+        // Its author is gone, or a minority holds more: a full round settles that.
+        match self.change_inner(|_| Ok::<_, std::convert::Infallible>(None)).await {
+            Ok(document) => Ok(document),
+            Err(ChangeError::Unreachable(error)) => Err(error),
+            Err(ChangeError::Unknown) => Err(self.no_quorum(answered)),
+            Err(ChangeError::Refused(never)) => match never {},
+        }
+    }
+
+    /// Asks everybody what they hold.
+    async fn peek(&self) -> Peeked {
         let (tag, known) = self.draw(None);
         let mut reader = Reader::new(tag, known);
-        let mut talk = Talk::new(self);
+        let mut talk = Talk::new(self, *ATTEMPT.start());
         talk.send(reader.start());
         while let Some(reply) = talk.next().await {
             match reader.on_reply(reply) {
@@ -186,7 +228,7 @@ impl Ledger {
                 Reading::Chosen(vote) => {
                     self.learn(reader.known());
                     self.publish(&vote.value);
-                    return Ok(self.newest_of(vote.value));
+                    return Peeked::Chosen(self.newest_of(vote.value));
                 }
                 Reading::Contended => break,
                 Reading::RolledBack(rolled_back) => {
@@ -194,16 +236,7 @@ impl Ledger {
                 }
             }
         }
-        if talk.answered == 0 {
-            return Err(self.no_quorum(talk.answered));
-        }
-        // Somebody is at work on it, or a minority holds more: a full round settles that.
-        match self.change_inner(|_| Ok::<_, std::convert::Infallible>(None)).await {
-            Ok(document) => Ok(document),
-            Err(ChangeError::Unreachable(error)) => Err(error),
-            Err(ChangeError::Unknown) => Err(self.no_quorum(talk.answered)),
-            Err(ChangeError::Refused(never)) => match never {},
-        }
+        Peeked::Unclear { answered: talk.answered }
     }
 
     fn newest_of(&self, document: Document) -> Arc<Document> {
@@ -233,8 +266,9 @@ impl Ledger {
     ) -> Result<Arc<Document>, ChangeError<E>> {
         let mut above = None;
         let mut last = LedgerError::Contended;
+        let begun = Instant::now();
         for attempt in 0..ATTEMPTS {
-            match self.attempt(above, &change).await? {
+            match self.timed_attempt(above, &change).await? {
                 Attempt::Done(document) => return Ok(document),
                 Attempt::Again(ballot) => {
                     above = above.max(ballot);
@@ -246,6 +280,9 @@ impl Ledger {
             if let (LedgerError::NoQuorum { answered: 0 | 1, .. }, 1..) = (&last, attempt) {
                 break;
             }
+            if begun.elapsed() > BEGIN_MAX {
+                break;
+            }
             // Duels end because each node waits differently long.
             let spread = u64::from(self.me.0.0.last().copied().unwrap_or(0) % 16);
             sleep(Duration::from_millis(5 + spread * 3 * u64::from(attempt + 1))).await;
@@ -253,14 +290,32 @@ impl Ledger {
         Err(ChangeError::Unreachable(last))
     }
 
-    async fn attempt<E>(
+    /// One attempt. How long it took says how long the next may take.
+    ///
+    /// Only who has just read from a quorum gets here, so voters that run out of time have slow
+    /// disks. Attempts end by that; nothing is concluded from it.
+    async fn timed_attempt<E>(
         &self,
         above: Option<Ballot>,
         change: &(impl Fn(&Document) -> Result<Option<Document>, E> + Send + Sync),
     ) -> Result<Attempt, ChangeError<E>> {
+        let (begun, patience) = (Instant::now(), self.knowledge().patience);
+        let ended = self.attempt(above, patience, change).await;
+        let done = matches!(ended, Ok(Attempt::Done(_)));
+        self.knowledge().patience = patience_after(patience, begun.elapsed(), done);
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        ended
+    }
+
+    async fn attempt<E>(
+        &self,
+        above: Option<Ballot>,
+        patience: Duration,
+        change: &(impl Fn(&Document) -> Result<Option<Document>, E> + Send + Sync),
+    ) -> Result<Attempt, ChangeError<E>> {
         let (ballot, known) = self.draw(above);
         let mut proposer = Proposer::new(ballot, known);
-        let mut talk = Talk::new(self);
+        let mut talk = Talk::new(self, patience);
         talk.send(proposer.start());
         while let Some(reply) = talk.next().await {
             let mut step = proposer.on_reply(reply);
@@ -349,6 +404,26 @@ impl Ledger {
     }
 }
 
+/// How long the attempt after one may take that had `patience` and ended after `took`.
+fn patience_after(patience: Duration, took: Duration, done: bool) -> Duration {
+    let next = match done {
+        true => took * 4,
+        false if took >= patience => patience * 2,
+        false => patience,
+    };
+    next.clamp(*ATTEMPT.start(), *ATTEMPT.end())
+}
+
+/// What one look at the voters gave.
+#[derive(Debug)]
+enum Peeked {
+    Chosen(Arc<Document>),
+    /// So many answered, and they do not agree.
+    Unclear {
+        answered: usize,
+    },
+}
+
 #[derive(Debug)]
 enum Attempt {
     Done(Arc<Document>),
@@ -374,13 +449,13 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn new(ledger: &'a Ledger) -> Self {
+    fn new(ledger: &'a Ledger, patience: Duration) -> Self {
         Self {
             ledger,
             keepers: ledger.keepers(),
             stranded: Vec::new(),
             under_way: JoinSet::new(),
-            deadline: Instant::now() + ATTEMPT_MAX,
+            deadline: Instant::now() + patience,
             answered: 0,
         }
     }
@@ -393,11 +468,7 @@ impl<'a> Talk<'a> {
                 || self.keepers.get(&request.to) == Some(&self.ledger.me);
             if own {
                 let voter = self.ledger.voter.clone();
-                self.under_way.spawn(async move {
-                    let spoken =
-                        tokio::task::spawn_blocking(move || voter.answer(request, shown)).await;
-                    spoken.ok().flatten()
-                });
+                self.under_way.spawn(async move { voter.ask(request, shown).await });
             } else if let Some(node) = self.keepers.get(&request.to).copied() {
                 let carrier = self.ledger.carrier.clone();
                 self.under_way.spawn(async move { carrier.carry(node, request, shown).await });

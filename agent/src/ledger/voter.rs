@@ -8,10 +8,12 @@
 //! are stored with each change of the record and cost no write of their own, so after a restart
 //! they can be one change behind.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use relight_core::ids::AcceptorId;
-use relight_core::ledger::acceptor::{Acceptor, Record as BallotRecord, Reply, Request, Vote};
+use relight_core::ledger::acceptor::{Acceptor, Ask, Record as BallotRecord, Reply, Request, Vote};
 use relight_core::ledger::ballot::Witnessed;
 use relight_core::ledger::document::Document;
 use serde::{Deserialize, Serialize};
@@ -54,29 +56,50 @@ impl Record for OnDisk {
 }
 
 /// This node's acceptor.
+///
+/// Two locks: whoever holds that of the file may be waiting for the disk, for seconds if it is
+/// slow, and nobody waits with that of the standing. What is only looked at needs the second alone.
 #[derive(Debug)]
 pub struct Voter {
-    slot: Mutex<Slot>,
+    /// What is durable. Replaced only by the holder of `file`, after each write.
+    standing: Mutex<Standing>,
+    /// The record, while it can be written.
+    file: Mutex<Option<RecordFile<OnDisk>>>,
     store: Store,
     /// The record counters that other acceptors have shown to this node (R19).
     witnessed: Mutex<Witnessed>,
+    /// How long the last write took, microseconds.
+    write_us: AtomicU64,
+    /// Callers that wait here can still go away; one that waits for the disk cannot.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
-enum Slot {
+enum Standing {
     /// It votes.
-    Ready { acceptor: Box<Acceptor<Document>>, file: RecordFile<OnDisk> },
+    Ready(Box<Acceptor<Document>>),
     /// Its record is lost or cannot be read; it never votes again under its old id (R19).
     Lost { why: String },
     /// Its record is an older one than others have seen: as good as lost (R19).
-    SetBack { why: String, file: RecordFile<OnDisk> },
+    SetBack { why: String },
     /// Its record could not be written.
     Silent { why: String },
 }
 
 impl Voter {
-    fn of(store: &Store, slot: Slot, witnessed: Witnessed) -> Self {
-        Self { slot: Mutex::new(slot), store: store.clone(), witnessed: Mutex::new(witnessed) }
+    fn of(
+        store: &Store,
+        (standing, file): (Standing, Option<RecordFile<OnDisk>>),
+        witnessed: Witnessed,
+    ) -> Self {
+        Self {
+            standing: Mutex::new(standing),
+            file: Mutex::new(file),
+            store: store.clone(),
+            witnessed: Mutex::new(witnessed),
+            write_us: AtomicU64::new(0),
+            turn: Arc::default(),
+        }
     }
 
     /// Creates the record of a voter that has none yet.
@@ -99,26 +122,24 @@ impl Voter {
                 (first, file)
             }
         };
-        let acceptor = Box::new(Acceptor::resume(on_disk.record));
-        Ok(Self::of(store, Slot::Ready { acceptor, file }, on_disk.witnessed))
+        let OnDisk { record, witnessed } = on_disk;
+        Ok(Self::of(store, (Standing::of(record), Some(file)), witnessed))
     }
 
     /// Goes on from the record on the disk. A record that is lost or damaged gives a voter that
     /// says so, never an empty one.
     #[must_use]
     pub fn resume(store: &Store) -> Self {
+        let lost = |why| ((Standing::Lost { why }, None), Witnessed::default());
         let (slot, witnessed) = match store.record::<OnDisk>(NAME) {
             Ok(Loaded::Present(OnDisk { record, witnessed }, file)) => {
-                (Slot::Ready { acceptor: Box::new(Acceptor::resume(record)), file }, witnessed)
+                ((Standing::of(record), Some(file)), witnessed)
             }
-            Ok(Loaded::Missing(_)) => {
-                let why = "it was never created here".to_owned();
-                (Slot::Lost { why }, Witnessed::default())
-            }
+            Ok(Loaded::Missing(_)) => lost("it was never created here".to_owned()),
             Err(error) => {
                 let why = crate::daemon::failure::chain(&error);
                 error!(why, "the record of this node's acceptor cannot be used");
-                (Slot::Lost { why }, Witnessed::default())
+                lost(why)
             }
         };
         Self::of(store, slot, witnessed)
@@ -130,22 +151,13 @@ impl Voter {
     /// The store's; the record may be readable after all, and what it promised binds then.
     pub fn renew(&self, record: BallotRecord<Document>) -> Result<(), StoreError> {
         let on_disk = OnDisk { record, witnessed: self.witnessed() };
-        let mut slot = self.lock();
-        let file = match &mut *slot {
-            Slot::SetBack { file, .. } => {
-                file.write(&on_disk)?;
-                None
-            }
-            Slot::Ready { .. } | Slot::Lost { .. } | Slot::Silent { .. } => {
-                Some(self.record_in_place_of_a_lost_one(&on_disk)?)
-            }
-        };
-        let acceptor = Box::new(Acceptor::resume(on_disk.record));
-        let former = std::mem::replace(&mut *slot, Slot::Silent { why: String::new() });
-        *slot = match (file, former) {
-            (Some(file), _) | (None, Slot::SetBack { file, .. }) => Slot::Ready { acceptor, file },
-            (None, other) => other,
-        };
+        let mut file = self.file();
+        let set_back = matches!(*self.standing(), Standing::SetBack { .. });
+        match file.as_mut().filter(|_| set_back) {
+            Some(file) => file.write(&on_disk)?,
+            None => *file = Some(self.record_in_place_of_a_lost_one(&on_disk)?),
+        }
+        *self.standing() = Standing::of(on_disk.record);
         Ok(())
     }
 
@@ -160,8 +172,14 @@ impl Voter {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For a moment only: nobody waits with it.
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for whoever writes.
+    fn file(&self) -> MutexGuard<'_, Option<RecordFile<OnDisk>>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the other acceptors have shown, as it will be stored with the next change.
@@ -175,6 +193,40 @@ impl Voter {
         *self.witnessed.lock().unwrap_or_else(PoisonError::into_inner) = witnessed;
     }
 
+    /// Answers one request, after those that came before it. A caller that gives up while it waits
+    /// leaves no work behind: on a slow disk they would pile up.
+    pub async fn ask(
+        self: &Arc<Self>,
+        request: Request<Document>,
+        shown: Option<u64>,
+    ) -> Option<Reply<Document>> {
+        if let Some(reply) = self.peek(&request, shown) {
+            return Some(reply);
+        }
+        let turn = self.turn.clone().lock_owned().await;
+        let voter = self.clone();
+        let answer = move || {
+            let _turn = turn;
+            voter.answer(request, shown)
+        };
+        tokio::task::spawn_blocking(answer).await.ok().flatten()
+    }
+
+    /// Answers from what is durable whatever changes nothing. A write that is under way has been
+    /// told to nobody, so this answer comes before it.
+    fn peek(&self, request: &Request<Document>, shown: Option<u64>) -> Option<Reply<Document>> {
+        let Ask::Peek = request.ask else { return None };
+        let mut acceptor = match &*self.standing() {
+            Standing::Ready(acceptor) if !is_set_back(acceptor, request, shown) => acceptor.clone(),
+            Standing::Ready(_)
+            | Standing::Lost { .. }
+            | Standing::SetBack { .. }
+            | Standing::Silent { .. } => return None,
+        };
+        let answer = acceptor.answer(request.clone());
+        (!answer.persist).then_some(answer.reply)
+    }
+
     /// Answers one request; blocks while the record is synced. Nothing when it may not speak.
     ///
     /// `shown` is the highest record counter that the sender has ever seen from this acceptor.
@@ -183,99 +235,128 @@ impl Voter {
         request: Request<Document>,
         shown: Option<u64>,
     ) -> Option<Reply<Document>> {
-        let mut slot = self.lock();
-        if matches!(&*slot, Slot::Silent { .. }) {
-            *slot = self.read_again();
+        let mut file = self.file();
+        let silent = matches!(*self.standing(), Standing::Silent { .. });
+        if silent {
+            let (standing, again) = self.read_again();
+            (*self.standing(), *file) = (standing, again);
         }
-        let (acceptor, file) = match &mut *slot {
-            Slot::Lost { .. } | Slot::SetBack { .. } => return Some(Reply::record_lost(&request)),
-            Slot::Silent { .. } => return None,
-            Slot::Ready { acceptor, file } => (acceptor, file),
+        let mut acceptor = match &*self.standing() {
+            Standing::Lost { .. } | Standing::SetBack { .. } => {
+                return Some(Reply::record_lost(&request));
+            }
+            Standing::Silent { .. } => return None,
+            Standing::Ready(acceptor) => acceptor.clone(),
         };
-        let (meant, counter) = (acceptor.record().id == request.to, acceptor.record().counter);
-        // A reply leaves only after its record is durable, so this is proof (R19).
-        if let Some(shown) = shown.filter(|shown| meant && *shown > counter) {
+        if is_set_back(&acceptor, &request, shown) {
+            let (counter, shown) = (acceptor.record().counter, shown.unwrap_or_default());
             let why = format!("it is at change {counter}, and others have seen change {shown}");
             error!(why, "the record of this node's acceptor was set back");
-            let former = std::mem::replace(&mut *slot, Slot::Silent { why: String::new() });
-            if let Slot::Ready { file, .. } = former {
-                *slot = Slot::SetBack { why, file };
-            }
+            *self.standing() = Standing::SetBack { why };
             return Some(Reply::record_lost(&request));
         }
         let answer = acceptor.answer(request);
         if answer.persist {
             let on_disk = OnDisk { record: acceptor.record().clone(), witnessed: self.witnessed() };
-            if let Err(error) = file.write(&on_disk) {
+            let begun = Instant::now();
+            // Ready means that there is a file.
+            let written = file.as_mut()?.write(&on_disk);
+            let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.write_us.store(took, Ordering::Relaxed);
+            if let Err(error) = written {
                 let why = crate::daemon::failure::chain(&error);
                 error!(why, "the acceptor falls silent: its record could not be written");
-                *slot = Slot::Silent { why };
+                (*self.standing(), *file) = (Standing::Silent { why }, None);
                 return None;
             }
+            *self.standing() = Standing::Ready(acceptor);
         }
         Some(answer.reply)
     }
 
     /// After a write that failed: what the disk holds is what counts, once it is known to be
     /// durable. No reply has told of anything else.
-    fn read_again(&self) -> Slot {
-        let again = || -> Result<Slot, StoreError> {
+    fn read_again(&self) -> (Standing, Option<RecordFile<OnDisk>>) {
+        let again = || -> Result<_, StoreError> {
             let Loaded::Present(on_disk, mut file) = self.store.record::<OnDisk>(NAME)? else {
-                return Ok(Slot::Lost { why: "it is not there any more".to_owned() });
+                let why = "it is not there any more".to_owned();
+                return Ok((Standing::Lost { why }, None));
             };
             file.write(&on_disk)?;
             info!("the acceptor speaks again: its record can be written");
-            Ok(Slot::Ready { acceptor: Box::new(Acceptor::resume(on_disk.record)), file })
+            Ok((Standing::of(on_disk.record), Some(file)))
         };
-        match again() {
-            Ok(slot) => slot,
-            Err(error @ (StoreError::Unreadable { .. } | StoreError::Lost { .. })) => {
-                Slot::Lost { why: crate::daemon::failure::chain(&error) }
-            }
-            Err(error) => Slot::Silent { why: crate::daemon::failure::chain(&error) },
-        }
+        again().unwrap_or_else(|error| {
+            let why = crate::daemon::failure::chain(&error);
+            let lost = matches!(error, StoreError::Unreadable { .. } | StoreError::Lost { .. });
+            (if lost { Standing::Lost { why } } else { Standing::Silent { why } }, None)
+        })
     }
 
     /// The newest document that this acceptor has accepted; it need not be chosen.
     #[must_use]
     pub fn accepted(&self) -> Option<Document> {
-        match &*self.lock() {
-            Slot::Ready { acceptor, .. } => {
+        match &*self.standing() {
+            Standing::Ready(acceptor) => {
                 acceptor.record().accepted.as_ref().map(|vote| vote.value.clone())
             }
-            Slot::Lost { .. } | Slot::SetBack { .. } | Slot::Silent { .. } => None,
+            Standing::Lost { .. } | Standing::SetBack { .. } | Standing::Silent { .. } => None,
         }
     }
 
     /// Under which id it votes; nothing when its record is lost.
     #[must_use]
     pub fn id(&self) -> Option<AcceptorId> {
-        match &*self.lock() {
-            Slot::Ready { acceptor, .. } => Some(acceptor.record().id),
-            Slot::Lost { .. } | Slot::SetBack { .. } | Slot::Silent { .. } => None,
+        match &*self.standing() {
+            Standing::Ready(acceptor) => Some(acceptor.record().id),
+            Standing::Lost { .. } | Standing::SetBack { .. } | Standing::Silent { .. } => None,
         }
     }
 
     /// Whether its record is lost for good, so that only a fresh one can vote (R19).
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        matches!(&*self.lock(), Slot::Lost { .. } | Slot::SetBack { .. })
+        matches!(&*self.standing(), Standing::Lost { .. } | Standing::SetBack { .. })
+    }
+
+    /// How long the last write of its record took: what a vote costs on this disk. Zero before the
+    /// first.
+    #[must_use]
+    pub fn last_write(&self) -> Duration {
+        Duration::from_micros(self.write_us.load(Ordering::Relaxed))
     }
 
     /// Why it does not vote, when it does not.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        match &*self.lock() {
-            Slot::Ready { .. } => None,
-            Slot::Lost { why } => Some(format!("the record of the ledger is lost: {why}")),
-            Slot::SetBack { why, .. } => {
+        match &*self.standing() {
+            Standing::Ready(_) => None,
+            Standing::Lost { why } => Some(format!("the record of the ledger is lost: {why}")),
+            Standing::SetBack { why } => {
                 Some(format!("the record of the ledger was set back: {why}"))
             }
-            Slot::Silent { why } => {
+            Standing::Silent { why } => {
                 Some(format!("the record of the ledger was not written: {why}"))
             }
         }
     }
+}
+
+impl Standing {
+    fn of(record: BallotRecord<Document>) -> Self {
+        Self::Ready(Box::new(Acceptor::resume(record)))
+    }
+}
+
+/// Whether the sender has seen a later record of this acceptor. A reply leaves only after its
+/// record is durable, so that is proof (R19).
+fn is_set_back(
+    acceptor: &Acceptor<Document>,
+    request: &Request<Document>,
+    shown: Option<u64>,
+) -> bool {
+    let record = acceptor.record();
+    record.id == request.to && shown.is_some_and(|shown| shown > record.counter)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 use super::ending::{Ending, EndingLook, processor_time};
 use super::evidence::{Evidence, Setting, setting};
 use super::listening::{NETWORK, listens};
-use super::server::{ServerAnswer, ServerFacts, ServerProbe};
+use super::server::{Freshness, ServerAnswer, ServerFacts, ServerProbe};
 use crate::daemon::records::Views;
 use crate::systemd::{Systemd, SystemdError, UnitState};
 use crate::units::start_scripts::{CONTROL_GROUPS, at_work};
@@ -191,8 +191,8 @@ impl NodeWatch {
     }
 
     /// Looks once. Bounded in time by the time-outs of its sources.
-    pub async fn look(&self, context: Context<'_>) -> Look {
-        let (unit, answer) = self.settled().await;
+    pub async fn look(&self, context: Context<'_>, freshness: Freshness) -> Look {
+        let (unit, answer) = self.settled(freshness).await;
         let evidence = Evidence::read(&self.evidence_dir);
         let mut warnings = evidence.trouble.clone();
         let seen = Seen { answer: &answer, listens: somebody_listens(unit.as_ref(), &evidence) };
@@ -273,10 +273,13 @@ impl NodeWatch {
     /// Such a start has no server, lasts some hundredths of a second, and looks like activating and
     /// deactivating meanwhile. Somebody who types one every second must not keep this node from
     /// being proven off (R2): so it is looked at again until it is over, or for too long.
-    async fn settled(&self) -> (Result<UnitState, SystemdError>, ServerAnswer) {
+    async fn settled(
+        &self,
+        freshness: Freshness,
+    ) -> (Result<UnitState, SystemdError>, ServerAnswer) {
         let until = Instant::now() + REFUSAL_MAX;
         loop {
-            let seen = tokio::join!(self.systemd.state(&self.unit), self.probe.ask());
+            let seen = tokio::join!(self.systemd.state(&self.unit), self.probe.ask(freshness));
             let passing = seen.0.as_ref().is_ok_and(is_refused_start);
             if !passing || seen.1 != ServerAnswer::Absent || Instant::now() >= until {
                 return seen;

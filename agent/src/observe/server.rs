@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, OptsBuilder, Row, from_row_opt};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::timeout;
 
 /// How long one round of questions may take.
@@ -53,11 +53,35 @@ impl ServerFacts {
     }
 }
 
+/// Whether an answer may be to a question that was put before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// The question is put now: whoever permits something needs that (R2).
+    Anew,
+    /// Of a question that is under way the answer will do. A server that hangs lets each wait for
+    /// [`ANSWER_MAX`], and all who want to know would wait one after the other.
+    UnderWay,
+}
+
 /// The way to the local server.
 #[derive(Debug)]
 pub struct ServerProbe {
     options: Opts,
     connection: Mutex<Option<Conn>>,
+    /// The last answer; nothing when whoever asked went away before it came.
+    answered: watch::Sender<Option<ServerAnswer>>,
+}
+
+/// Tells those who wait for a question under way, also when its asker goes away.
+struct Asking<'a> {
+    answered: &'a watch::Sender<Option<ServerAnswer>>,
+    answer: Option<ServerAnswer>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.answered.send_replace(self.answer.take());
+    }
 }
 
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', \
@@ -94,18 +118,37 @@ impl ServerProbe {
             .max_allowed_packet(Some(16 * 1024 * 1024))
             .wait_timeout(Some(28_800))
             .into();
-        Self { options, connection: Mutex::new(None) }
+        Self { options, connection: Mutex::new(None), answered: watch::Sender::new(None) }
     }
 
     /// One round of questions.
-    pub async fn ask(&self) -> ServerAnswer {
-        let mut slot = self.connection.lock().await;
+    pub async fn ask(&self, freshness: Freshness) -> ServerAnswer {
+        let mut answered = self.answered.subscribe();
+        let slot = match self.connection.try_lock() {
+            Ok(slot) => slot,
+            Err(_) => {
+                if freshness == Freshness::UnderWay && answered.changed().await.is_ok() {
+                    let answer = answered.borrow().clone();
+                    if let Some(answer) = answer {
+                        return answer;
+                    }
+                }
+                self.connection.lock().await
+            }
+        };
+        self.put(slot).await
+    }
+
+    async fn put(&self, mut slot: MutexGuard<'_, Option<Conn>>) -> ServerAnswer {
+        let mut asking = Asking { answered: &self.answered, answer: None };
         let kept = slot.is_some();
-        match self.try_once(&mut slot).await {
+        let answer = match self.try_once(&mut slot).await {
             // A kept connection says nothing about a server that was started again since.
             Err(_) if kept => self.try_once(&mut slot).await.unwrap_or_else(|answer| answer),
             Ok(answer) | Err(answer) => answer,
-        }
+        };
+        asking.answer = Some(answer.clone());
+        answer
     }
 
     /// One try; after a failure the next one begins with a new connection.

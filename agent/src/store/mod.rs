@@ -23,10 +23,10 @@
 
 mod disk;
 mod error;
-#[cfg(test)]
-pub(crate) mod full_disk;
 mod record;
 mod replace;
+#[cfg(test)]
+pub(crate) mod troubled_disk;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -30,8 +30,9 @@ pub const EXIT_REFUSED: u8 = 255;
 /// A file that root creates to open the gate when Relight itself is broken.
 pub const GATE_OPEN_PATH: &str = "/etc/relight/gate-open";
 
-/// How long the agent may take for an answer. It is local and decided before it is asked.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the agent may take for an answer. It is decided before it is asked; what it lets
+/// through it syncs first, four times, and disks can be slow right after a power loss.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 const HINT_AGENT: &str = "see `systemctl status relightd` and `agentctl status`; if Relight itself \
     is broken, root opens the gate with `agentctl gate open --confirm CLUSTER` or \

@@ -22,8 +22,8 @@ use crate::codec::{Record, RecordKind, decode, encode};
 /// Name of the record in `<state_dir>/evidence`.
 pub const STOP_RECORD: &str = "stop.record";
 
-/// How long a hook may keep systemd.
-pub const HOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a hook may keep systemd. It syncs twice.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Record for StopRecord {
     const KIND: RecordKind = RecordKind::Stop;

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::gate::protocol::BootstrapFlag;
-use crate::store::full_disk::FullDisk;
+use crate::store::troubled_disk::{Trouble, TroubledDisk};
 use crate::store::{Store, StoreError};
 
 const GROUP: &str = "prod.f7";
@@ -59,18 +59,18 @@ struct Place {
     dir: TempDir,
     gate: Gate,
     told: Told,
-    full: Arc<std::sync::atomic::AtomicBool>,
+    trouble: Arc<Trouble>,
 }
 
 fn place_with(runs: Runs) -> Place {
-    let (dir, disk) = (TempDir::new().unwrap(), FullDisk::default());
-    let full = disk.0.clone();
+    let (dir, disk) = (TempDir::new().unwrap(), TroubledDisk::default());
+    let trouble = disk.0.clone();
     let store = Store::open_on(Box::new(disk), dir.path()).unwrap();
     let keeper = Arc::new(Keeper::open(&store, Standing::default()).unwrap());
     let told = runs.told.clone();
     let runs = Box::new(Runs { keeper: Some(keeper.clone()), ..runs });
     let (cluster, wake) = ("prod".parse().unwrap(), Arc::new(Notify::new()));
-    Place { dir, gate: Gate { keeper, cluster, wake, runs }, told, full }
+    Place { dir, gate: Gate { keeper, cluster, wake, runs }, told, trouble }
 }
 
 fn place() -> Place {
@@ -224,7 +224,7 @@ fn a_freeze_voids_the_permit_for_good() {
 #[test]
 fn a_full_disk_lets_nothing_through_and_keeps_the_permit() {
     let place = place().permitting(Mode::Bootstrap);
-    place.full.store(true, Ordering::SeqCst);
+    place.trouble.full.store(true, Ordering::SeqCst);
     let answer = place.answer(Phase::Admit, flag());
     assert!(!answer.admit, "{answer:?}");
     assert!(answer.reason.contains("failed to store") && answer.next.contains("disk"));
@@ -232,8 +232,29 @@ fn a_full_disk_lets_nothing_through_and_keeps_the_permit() {
     assert!(place.gate.keeper.grant(grant(Mode::Bootstrap)).is_err());
     let standing = place.gate.keeper.standing();
     assert_eq!((standing.frozen, standing.serial), (Epoch(0), SERIAL), "memory follows the disk");
-    place.full.store(false, Ordering::SeqCst);
+    place.trouble.full.store(false, Ordering::SeqCst);
     assert!(place.answer(Phase::Admit, flag()).admit);
+}
+
+/// The rounds look at it, and on a slow disk a write takes seconds.
+#[test]
+fn what_was_promised_can_be_looked_at_while_the_disk_stands_still() {
+    let place = place().permitting(Mode::Join);
+    place.trouble.still.store(true, Ordering::SeqCst);
+    let before = place.trouble.writes.load(Ordering::SeqCst);
+    let keeper = place.gate.keeper.clone();
+    let freezing = std::thread::spawn(move || keeper.freeze(Epoch(8)));
+    while place.trouble.writes.load(Ordering::SeqCst) == before {
+        std::thread::yield_now();
+    }
+    let keeper = place.gate.keeper.clone();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(keeper.standing().frozen));
+    let seen = told.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    assert_eq!(seen, Epoch(0), "what is not durable is promised to nobody");
+    place.trouble.still.store(false, Ordering::SeqCst);
+    freezing.join().unwrap().unwrap();
+    assert_eq!(place.gate.keeper.standing().frozen, Epoch(8));
 }
 
 #[test]

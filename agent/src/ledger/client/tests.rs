@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::api::wire::sample::{document, node};
 use crate::store::Store;
+use crate::store::troubled_disk::TroubledDisk;
 
 /// What becomes of a message that is to make somebody accept a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ struct Network {
     voters: Mutex<BTreeMap<NodeId, Arc<Voter>>>,
     off: Mutex<BTreeSet<NodeId>>,
     accepts: Mutex<Accepts>,
+    /// How long a message is on its way whose answer needs a sync.
+    delay: Mutex<Duration>,
 }
 
 impl Network {
@@ -74,9 +77,12 @@ impl Carrier for Wire {
         if accept && fate == Accepts::Lost {
             return None;
         }
+        if !matches!(request.ask, Ask::Peek) {
+            let delay = *self.network.delay.lock().unwrap();
+            sleep(delay).await;
+        }
         let voter = self.network.voters.lock().unwrap().get(&node)?.clone();
-        let reply =
-            tokio::task::spawn_blocking(move || voter.answer(request, shown)).await.ok()??;
+        let reply = voter.ask(request, shown).await?;
         (!accept || fate != Accepts::AnswerLost).then_some(reply)
     }
 
@@ -124,11 +130,22 @@ fn ledger(
 impl Node {
     /// The daemon starts again and reads its disk.
     fn restart(&mut self, network: &Arc<Network>, life: u64, document: &Document) {
+        self.restart_on(network, life, document, TroubledDisk::default());
+    }
+
+    fn restart_on(
+        &mut self,
+        network: &Arc<Network>,
+        life: u64,
+        document: &Document,
+        disk: TroubledDisk,
+    ) {
         network.voters.lock().unwrap().remove(&node(self.number));
         self.ledger = ledger(network, self.number, life, document, None);
         network.voters.lock().unwrap().remove(&node(self.number));
-        let voter = Arc::new(Voter::resume(&Store::open(self.dir.path()).unwrap()));
-        self.ledger = ledger(network, self.number, life, document, Some(voter));
+        let store = Store::open_on(Box::new(disk), self.dir.path()).unwrap();
+        self.ledger =
+            ledger(network, self.number, life, document, Some(Arc::new(Voter::resume(&store))));
     }
 }
 
@@ -219,6 +236,63 @@ async fn one_of_three_is_no_quorum() {
     assert_eq!(*nodes[0].ledger.cached(), document());
     network.cut(&[]);
     assert_eq!(*nodes[1].ledger.read().await.unwrap(), document(), "nothing has happened");
+}
+
+/// Voters that run out of time have slow disks: the next attempt waits longer for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_gets_more_time_when_the_disks_are_slow() {
+    let (network, nodes) = three();
+    *network.delay.lock().unwrap() = Duration::from_millis(200);
+    let ledger = &nodes[0].ledger;
+    ledger.knowledge().patience = Duration::from_millis(20);
+    let changed = loop {
+        match ledger.change(grow).await {
+            Ok(changed) => break changed,
+            Err(ChangeError::Unknown) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(grace(&changed), 1);
+    assert!(ledger.attempts() > 1, "the first had too little time");
+    assert_eq!(ledger.knowledge().patience, *ATTEMPT.start(), "that is enough for these");
+}
+
+#[test]
+fn patience_follows_the_disks() {
+    let after = |patience, took, done| {
+        let seconds = Duration::from_secs_f64;
+        patience_after(seconds(patience), seconds(took), done).as_secs_f64()
+    };
+    assert_eq!(after(3.0, 3.0, false), 6.0, "out of time");
+    assert_eq!(after(6.0, 6.1, false), 12.0);
+    assert_eq!(after(12.0, 12.0, false), 12.0, "the watchdog must hear of an attempt in time");
+    assert_eq!(after(6.0, 0.2, false), 6.0, "refused, which says nothing about disks");
+    assert_eq!(after(12.0, 2.0, true), 8.0, "room for a disk that grows slower");
+    assert_eq!(after(12.0, 0.02, true), 3.0);
+}
+
+/// Whoever reads while a change is under way waits for it. A round of its own would take the votes
+/// away from the change, and on slow disks again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_leaves_a_change_under_way_alone() {
+    let (network, mut nodes) = three();
+    for node in &mut nodes {
+        let disk = TroubledDisk::default();
+        disk.0.write_ms.store(40, Ordering::SeqCst);
+        node.restart_on(&network, 2, &document(), disk);
+    }
+    // Each has written once and knows what that takes.
+    nodes[0].ledger.change(grow).await.unwrap();
+    let before: Vec<_> = nodes.iter().map(|node| node.ledger.attempts()).collect();
+    let writer = nodes[0].ledger.clone();
+    let change = tokio::spawn(async move { writer.change(grow).await });
+    while !change.is_finished() {
+        nodes[1].ledger.read().await.unwrap();
+        nodes[2].ledger.read().await.unwrap();
+    }
+    assert_eq!(grace(&change.await.unwrap().unwrap()), 2);
+    let attempts = nodes.iter().zip(before).map(|(node, before)| node.ledger.attempts() - before);
+    assert_eq!(attempts.collect::<Vec<_>>(), [1, 0, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::api::wire::sample::document;
-use crate::store::full_disk::FullDisk;
+use crate::store::troubled_disk::TroubledDisk;
 
 const ME: AcceptorId = AcceptorId::from_number(1);
 
@@ -140,21 +140,63 @@ fn a_lost_record_comes_back_under_a_fresh_id_only() {
 #[test]
 fn a_voter_whose_record_is_not_written_says_nothing_until_the_disk_takes_it() {
     let dir = TempDir::new().unwrap();
-    let disk = FullDisk::default();
-    let full = disk.0.clone();
+    let disk = TroubledDisk::default();
+    let trouble = disk.0.clone();
     let store = Store::open_on(Box::new(disk), dir.path()).unwrap();
     let voter = Voter::create(&store, founding()).unwrap();
-    full.store(true, Ordering::SeqCst);
+    trouble.full.store(true, Ordering::SeqCst);
     assert_eq!(said(&voter, request(5, Ask::Prepare)), None);
     assert_eq!(said(&voter, request(6, Ask::Peek)), None, "memory and disk may differ");
     assert!(voter.trouble().unwrap().contains("not written"));
     assert_eq!((voter.id(), voter.accepted()), (None, None));
-    full.store(false, Ordering::SeqCst);
+    trouble.full.store(false, Ordering::SeqCst);
     // What it was about to promise was told to nobody, and is forgotten.
     let held = said(&voter, request(6, Ask::Peek));
     let founding = Ballot::FOUNDING;
     assert!(matches!(held, Some(Said::Holds { promised, .. }) if promised == founding));
     assert_eq!((voter.id(), voter.trouble()), (Some(ME), None));
+}
+
+/// A slow disk must not keep anybody from looking, and not work for those who have gone away.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_only_looks_does_not_wait_for_the_disk() {
+    let (dir, disk) = (TempDir::new().unwrap(), TroubledDisk::default());
+    let trouble = disk.0.clone();
+    let store = Store::open_on(Box::new(disk), dir.path()).unwrap();
+    let voter = Arc::new(Voter::create(&store, founding()).unwrap());
+    trouble.still.store(true, Ordering::SeqCst);
+    let before = trouble.writes.load(Ordering::SeqCst);
+    let ask = |counter| {
+        let voter = voter.clone();
+        tokio::spawn(async move { voter.ask(request(counter, Ask::Prepare), None).await })
+    };
+    let first = ask(5);
+    while trouble.writes.load(Ordering::SeqCst) == before {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let looked = tokio::task::spawn_blocking({
+        let voter = voter.clone();
+        move || (voter.id(), voter.trouble(), voter.is_lost(), voter.accepted().is_some())
+    });
+    let limit = Duration::from_secs(20);
+    let looked = tokio::time::timeout(limit, looked).await.unwrap().unwrap();
+    assert_eq!(looked, (Some(ME), None, false, true));
+    let held = tokio::time::timeout(limit, voter.ask(request(6, Ask::Peek), None)).await.unwrap();
+    let founding = Ballot::FOUNDING;
+    let before_the_write =
+        |said| matches!(said, Said::Holds { promised, .. } if promised == founding);
+    assert!(held.is_some_and(|reply| before_the_write(reply.said)));
+
+    for counter in 7..9 {
+        let given_up = voter.ask(request(counter, Ask::Prepare), None);
+        assert!(tokio::time::timeout(Duration::from_millis(20), given_up).await.is_err());
+    }
+    trouble.still.store(false, Ordering::SeqCst);
+    let promised = first.await.unwrap().unwrap();
+    assert!(matches!(promised.said, Said::Promised(_)));
+    let now = voter.ask(request(6, Ask::Prepare), None).await.unwrap();
+    assert!(matches!(now.said, Said::Promised(_)), "nothing was promised to who went away");
+    assert_eq!(trouble.writes.load(Ordering::SeqCst), before + 2);
 }
 
 /// R19: an older copy of the record was put in place, as the snapshot of a machine does.

@@ -103,7 +103,7 @@ fn serve(
 async fn a_connection_is_not_used_again_when_the_asker_went_away() {
     let server = server(Manner::StallsOnce);
     let Server { probe, stalled, .. } = &server;
-    let mut asked = Box::pin(probe.ask());
+    let mut asked = Box::pin(probe.ask(Freshness::Anew));
     loop {
         tokio::select! {
             _ = &mut asked => unreachable!("the server stalls"),
@@ -114,17 +114,57 @@ async fn a_connection_is_not_used_again_when_the_asker_went_away() {
         }
     }
     drop(asked);
-    assert!(matches!(probe.ask().await, ServerAnswer::Live(_)));
+    assert!(matches!(probe.ask(Freshness::Anew).await, ServerAnswer::Live(_)));
     assert_eq!(server.connections.load(Ordering::SeqCst), 2);
-    assert!(matches!(probe.ask().await, ServerAnswer::Live(_)), "and this one is kept");
+    assert!(
+        matches!(probe.ask(Freshness::Anew).await, ServerAnswer::Live(_)),
+        "and this one is kept"
+    );
     assert_eq!(server.connections.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
 async fn rows_of_another_kind_are_an_answer_that_says_nothing() {
     let server = server(Manner::Nonsense);
-    let ServerAnswer::Refused { why } = server.probe.ask().await else {
+    let ServerAnswer::Refused { why } = server.probe.ask(Freshness::Anew).await else {
         unreachable!("nonsense was understood")
     };
     assert!(why.contains("another kind"), "{why}");
+}
+
+/// A server that hangs is asked once for all who want to know meanwhile.
+#[tokio::test]
+async fn who_comes_while_a_question_is_under_way_gets_its_answer() {
+    let server = server(Manner::StallsOnce);
+    let under_way = || server.probe.ask(Freshness::UnderWay);
+    let answers = tokio::join!(under_way(), under_way(), under_way());
+    let silent = ServerAnswer::Silent;
+    assert_eq!(answers, (silent.clone(), silent.clone(), silent));
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+}
+
+/// R2: what permits something is asked anew.
+#[tokio::test]
+async fn who_asks_anew_gets_an_answer_of_its_own() {
+    let server = server(Manner::StallsOnce);
+    let anew = || server.probe.ask(Freshness::Anew);
+    let (first, second) = tokio::join!(anew(), anew());
+    assert_eq!(first, ServerAnswer::Silent);
+    assert!(matches!(second, ServerAnswer::Live(_)), "{second:?}");
+}
+
+/// Whoever waits for a question of somebody who goes away puts it again.
+#[tokio::test]
+async fn a_question_that_was_given_up_is_put_again() {
+    let server = server(Manner::StallsOnce);
+    let mut given_up = Box::pin(server.probe.ask(Freshness::Anew));
+    while server.stalled.try_recv().is_err() {
+        tokio::select! {
+            _ = &mut given_up => unreachable!("the server stalls"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+    }
+    let go_away = async move { drop(given_up) };
+    let (answer, ()) = tokio::join!(server.probe.ask(Freshness::UnderWay), go_away);
+    assert!(matches!(answer, ServerAnswer::Live(_)), "{answer:?}");
 }
