@@ -24,17 +24,20 @@ pub const CERTIFICATE_FILE: &str = "node-cert.pem";
 /// Name of the key's file.
 pub const KEY_FILE: &str = "node-key.pem";
 
-/// How servers that are started together find each other sooner: members repeat their join message,
-/// and look who has fallen silent, every 0.3 s instead of every second and half a second
-/// (`evs.join_retrans_period`, `evs.inactive_check_period`).
+/// How servers that are started together find each other sooner: members repeat their join message
+/// and their sign of life, and look who has fallen silent, every 0.3 s instead of every second,
+/// every second and half a second.
 ///
 /// Servers that start at the same moment first see nobody, each makes a view of its own, and the
 /// views merge with the next repeated message: after 0.5 to 4.1 s with Galera's numbers, 0.4 to
 /// 0.6 s with these (docs/decisions/2026-11-25-measuring.md, also why not faster). How long a
 /// silent member is waited for (`evs.suspect_timeout`, `evs.inactive_timeout`) is something else
 /// and stays.
-pub const SEEKING: [(&str, &str); 2] =
-    [("evs.join_retrans_period", "PT0.3S"), ("evs.inactive_check_period", "PT0.3S")];
+pub const SEEKING: [(&str, &str); 3] = [
+    ("evs.join_retrans_period", "PT0.3S"),
+    ("evs.inactive_check_period", "PT0.3S"),
+    ("evs.keepalive_period", "PT0.3S"),
+];
 
 /// Renders the file. `provider` is Galera's library on this machine.
 ///
@@ -160,9 +163,10 @@ mod tests {
             SEEKING.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         request.check().unwrap();
         let text = render(&request, Path::new(PROVIDER));
-        assert!(
-            text.contains(";evs.inactive_check_period=PT0.3S;evs.join_retrans_period=PT0.3S\"")
-        );
+        assert!(text.contains(
+            ";evs.inactive_check_period=PT0.3S;evs.join_retrans_period=PT0.3S;\
+                 evs.keepalive_period=PT0.3S\""
+        ));
         // How long a silent member is waited for is not among them.
         assert!(!text.contains("timeout"), "{text}");
     }
