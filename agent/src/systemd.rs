@@ -177,14 +177,12 @@ impl Systemd {
     /// # Errors
     /// systemd does not answer.
     pub async fn processes(&self, unit: &str) -> Result<(String, u32), SystemdError> {
-        let bus = |source| SystemdError::Bus { unit: unit.to_owned(), source: Box::new(source) };
-        let slow = |_| SystemdError::Slow { unit: unit.to_owned(), within: ANSWER_MAX };
         let asked = async {
             let path: OwnedObjectPath = self.manager().await?.call("LoadUnit", &(unit,)).await?;
             let group = self.property(&path, SERVICE, "ControlGroup").await?;
             Ok((group, self.property(&path, SERVICE, "MainPID").await?))
         };
-        timeout(ANSWER_MAX, asked).await.map_err(slow)?.map_err(bus)
+        self.in_time(unit, asked).await
     }
 
     /// A property of a unit, by the interface that has it.
