@@ -193,19 +193,23 @@ impl Ledger {
     /// # Errors
     /// When fewer than a quorum answer.
     pub async fn read(&self) -> Result<Arc<Document>, LedgerError> {
-        // A change is two writes of each voter. Whoever steps in between makes it begin anew.
+        // A change is two writes of each voter, and their disks may be slower than ours. Whoever
+        // steps in between makes it begin anew.
         let until = Instant::now() + self.voter.last_write().saturating_mul(4).min(WAIT_MAX);
         let answered = loop {
-            match self.peek().await {
+            let answered = match self.peek().await {
                 Peeked::Chosen(document) => return Ok(document),
-                Peeked::Unclear { .. } if Instant::now() < until => sleep(PEEK_PAUSE).await,
-                Peeked::Unclear { answered } => break answered,
+                Peeked::Unclear { answered } => answered,
+            };
+            let voters = self.knowledge().known.electorate.voters.len();
+            if answered == 0 || (answered == 1 && voters > 1) {
+                return Err(self.no_quorum(answered));
             }
+            if Instant::now() >= until {
+                break answered;
+            }
+            sleep(PEEK_PAUSE).await;
         };
-        let voters = self.knowledge().known.electorate.voters.len();
-        if answered == 0 || (answered == 1 && voters > 1) {
-            return Err(self.no_quorum(answered));
-        }
         // Its author is gone, or a minority holds more: a full round settles that.
         match self.change_inner(|_| Ok::<_, std::convert::Infallible>(None)).await {
             Ok(document) => Ok(document),

@@ -295,6 +295,21 @@ async fn a_read_leaves_a_change_under_way_alone() {
     assert_eq!(attempts.collect::<Vec<_>>(), [1, 0, 0]);
 }
 
+/// Nothing is under way where nobody else answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_without_a_majority_waits_for_no_change() {
+    let (network, mut nodes) = three();
+    let disk = TroubledDisk::default();
+    disk.0.write_ms.store(200, Ordering::SeqCst);
+    nodes[0].restart_on(&network, 2, &document(), disk);
+    nodes[0].ledger.change(grow).await.unwrap();
+    network.cut(&[2, 3]);
+    let looks = || nodes[0].ledger.knowledge().highest.counter;
+    let before = looks();
+    assert!(nodes[0].ledger.read().await.is_err());
+    assert_eq!(looks(), before + 1, "one look");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_the_callers_own_and_changes_nothing() {
     let (_network, nodes) = three();
