@@ -216,7 +216,9 @@ fn check_config(config: &Config, path: &std::path::Path) -> ExitCode {
 }
 
 fn run_daemon(config: Config) -> ExitCode {
-    let runtime = tokio::runtime::Runtime::new();
+    // One thread does all that waits, and others what blocks: most of what an agent costs at rest
+    // was threads that woke each other up.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(relight::daemon::run(config)).map_err(|error| {
             let hint = error.hint();

@@ -24,6 +24,7 @@ use super::acting::{Held, NotNow};
 use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::Member;
+use super::memory::names_after;
 use super::picture::MemberPicture;
 use super::round::{Thread, worth_telling};
 use crate::act::ActError;
@@ -39,8 +40,6 @@ const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
 const UNDER_WAY_LOOK: Duration = Duration::from_millis(20);
 /// How long a freeze waits for the hands.
 const HANDS_MAX: Duration = Duration::from_secs(60);
-/// How many names of members are remembered; far more than a view has.
-const IDENTITIES_MAX: usize = 256;
 
 /// Why a node did not freeze. It may have frozen, and says so in its next observation.
 #[derive(Debug, thiserror::Error)]
@@ -245,15 +244,11 @@ pub async fn keep_views(
         return;
     }
     note_view(member, thread, picture, &look.observation).await;
-    let identities: std::collections::BTreeMap<_, _> = picture
-        .survey
-        .observations
-        .values()
-        .flat_map(|report| &report.identities)
-        .map(|(gcomm, node)| (*gcomm, *node))
-        .collect();
-    if identities.len() <= IDENTITIES_MAX && !identities.is_empty() {
-        store_views(member, move |views| views.identities.extend(identities)).await;
+    let views = member.views.views();
+    let heard = picture.survey.observations.values().flat_map(|report| report.identities.clone());
+    let names = names_after(&views, heard);
+    if names != views.identities {
+        store_views(member, |views| views.identities = names).await;
     }
 }
 

@@ -143,6 +143,7 @@ impl Host {
         let mut tasks = vec![self.serve_gate(&member)?, self.serve_peers(&member).await?];
         tasks.push(tokio::spawn(round::run(member.clone())));
         tasks.push(tokio::spawn(follow_server(member.clone())));
+        tasks.push(tokio::spawn(follow_gossip(member.clone())));
         tasks.push(tokio::spawn(keep_document(member.clone())));
         tasks.push(tokio::spawn(renewal::run(member.clone())));
         let (ended, fatal) = (member.gossip.terminated(), self.fatal.clone());
@@ -214,6 +215,14 @@ async fn follow_server(member: Arc<Member>) {
     let followed = member.watch.systemd.follow(&member.watch.unit, || member.wake.notify_one());
     if let Err(error) = followed.await {
         warn!(why = chain(&error), "the server's unit is only looked at from time to time");
+    }
+}
+
+/// A node that comes or goes is a reason to look at once.
+async fn follow_gossip(member: Arc<Member>) {
+    let mut changes = member.gossip.changes();
+    while changes.changed().await.is_ok() {
+        member.wake.notify_one();
     }
 }
 

@@ -16,7 +16,7 @@ use relight_core::recovery::deadline::{is_coming_up, is_overdue};
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Because, NodePlan, node_plan};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::acting::Seen;
@@ -35,8 +35,8 @@ const CALM: Duration = Duration::from_millis(1000);
 const BUSY: Duration = Duration::from_millis(200);
 /// How long a vacant office is left to those before this node in line, for each of them.
 const TURN: Duration = Duration::from_secs(2);
-/// How long a round waits for a node that gossip does not hear: it is asked anew each time, and
-/// what the others have to do must not wait for it.
+/// How long a round waits for a node that gossip does not hear, or from when on it does not hear it
+/// any more: it is asked anew each time, and what the others have to do must not wait for it.
 const DOUBTED_MAX: Duration = Duration::from_millis(500);
 /// How long the office must have been vacant before the first in line claims it.
 const VACANCY: Duration = Duration::from_millis(500);
@@ -114,7 +114,10 @@ pub async fn run(member: Arc<Member>) {
     let mut thread = Thread::default();
     loop {
         let picture = one(&member, &mut thread).await;
-        let calm = picture.judgement.verdict == Verdict::Healthy && picture.quorum;
+        // A vacant office is a matter of half a second, and not of the next round.
+        let calm = picture.judgement.verdict == Verdict::Healthy
+            && picture.quorum
+            && thread.vacant.is_none();
         let own = picture.survey.observations.get(&member.me).filter(|_| calm);
         member.glances.keep(own.cloned(), Instant::now());
         member.count_round();
@@ -186,20 +189,26 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
 async fn ask_peers(
     member: &Arc<Member>,
 ) -> Vec<relight_core::evidence::observation::NodeObservation> {
-    let alive: BTreeSet<NodeId> =
-        member.gossip.peers().into_iter().filter(|peer| peer.alive).map(|peer| peer.node).collect();
     let mut asked = JoinSet::new();
     for node in member.peers.others() {
-        let peers = member.peers.clone();
-        let patience = if alive.contains(&node) { Duration::MAX } else { DOUBTED_MAX };
-        asked.spawn(async move { (node, timeout(patience, peers.observe(node)).await) });
+        let member = member.clone();
+        asked.spawn(async move {
+            let doubted = async {
+                member.gossip.doubted(node).await;
+                sleep(DOUBTED_MAX).await;
+            };
+            tokio::select! {
+                answer = member.peers.observe(node) => (node, Some(answer)),
+                () = doubted => (node, None),
+            }
+        });
     }
     let mut heard = Vec::new();
     while let Some(answer) = asked.join_next().await {
         match answer {
-            Ok((_, Ok(Ok(observation)))) => heard.push(observation),
-            Ok((node, Ok(Err(error)))) => debug!(%node, why = chain(&error), "no observation"),
-            Ok((node, Err(_))) => debug!(%node, "no observation of a node that seems gone"),
+            Ok((_, Some(Ok(observation)))) => heard.push(observation),
+            Ok((node, Some(Err(error)))) => debug!(%node, why = chain(&error), "no observation"),
+            Ok((node, None)) => debug!(%node, "no observation of a node that seems gone"),
             Err(error) => debug!(why = chain(&error), "asking a peer was given up"),
         }
     }

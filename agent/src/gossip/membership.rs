@@ -26,9 +26,7 @@ use super::transport::{GossipCounters, LiveKeyring, SealedTransport, Speaker};
 /// The largest sum of keys and values that one node may publish. Aim at 1 KiB: what is longer than
 /// a packet travels in fragments, and one lost fragment loses all.
 pub const FACTS_BYTES_MAX: usize = 4096;
-/// Beyond every tick of this the event loop is asked whether it is late.
-const TICK: Duration = Duration::from_millis(100);
-/// A tick that is this late means that the process did not run (facts/cluster.md 1.1, SIGSTOP).
+/// A tick of the observer that is this late means that the process did not run (facts/cluster.md 1.1, SIGSTOP).
 const LATE: Duration = Duration::from_secs(1);
 const LEAVING: &str = "leaving";
 
@@ -236,6 +234,14 @@ impl Membership {
         self.shared.changed.subscribe()
     }
 
+    /// Resolves as soon as a node does not seem alive: at once for one that nobody has heard of.
+    pub async fn doubted(&self, node: NodeId) {
+        let mut changes = self.changes();
+        let alive = |view: &View| view.peers.get(&node).is_some_and(|it| it.alive && !view.ended);
+        // Gossip that has ended knows nobody alive.
+        while alive(&self.shared.view()) && changes.changed().await.is_ok() {}
+    }
+
     /// Says something about this node. Peers hear it within a round or two.
     ///
     /// # Errors
@@ -398,29 +404,30 @@ fn chitchat_config(config: &MembershipConfig, address: SocketAddr) -> ChitchatCo
 
 /// Watches chitchat, the seeds and the clock until gossip ends.
 async fn observe(shared: Arc<Shared>, pace: Pace, end: watch::Sender<Option<String>>) {
-    let mut tick = interval(TICK.min(pace.gossip));
+    let mut tick = interval(pace.gossip);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut expected = Instant::now();
-    let mut asked: Option<Instant> = None;
     let mut turn = 0;
+    let mut lives = shared.chitchat.chitchat().lock().await.live_nodes_watcher();
     let watcher = shared.chitchat.termination_watcher();
     tokio::pin!(watcher);
     let reason = loop {
-        tokio::select! {
+        let ticked = tokio::select! {
             ended = &mut watcher => break match ended {
                 Ok(()) => "it was shut down".to_owned(),
                 Err(error) => format!("{error:#}"),
             },
-            _ = tick.tick() => {}
-        }
+            _ = tick.tick() => true,
+            // Heartbeats are not told by this, so there are ticks too.
+            Ok(()) = lives.changed() => false,
+        };
         let now = Instant::now();
-        shared.note_lateness(now.saturating_duration_since(expected), now);
-        expected = now + tick.period();
-        shared.look(now).await;
-        if asked.is_none_or(|at| now.duration_since(at) >= pace.gossip) {
-            asked = Some(now);
+        if ticked {
+            shared.note_lateness(now.saturating_duration_since(expected), now);
+            expected = now + tick.period();
             turn = shared.ask_a_seed(turn);
         }
+        shared.look(now).await;
     };
     shared.view().ended = true;
     shared.changed.send_modify(|count| *count += 1);

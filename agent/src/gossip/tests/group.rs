@@ -97,6 +97,20 @@ async fn a_lost_node_is_no_longer_alive_and_its_silence_grows() {
 }
 
 #[tokio::test]
+async fn a_node_is_doubted_as_soon_as_it_does_not_seem_alive() {
+    let a = node(1, 1, &[]).await;
+    let b = node(2, 1, &[a.address()]).await;
+    until("b is alive", || is_alive(&a, 2)).await;
+    timeout(PATIENCE, a.doubted(NodeId::from_number(3))).await.expect("nobody has heard of it");
+    let doubted = a.doubted(NodeId::from_number(2));
+    tokio::pin!(doubted);
+    assert!(timeout(pace().gossip * 4, &mut doubted).await.is_err(), "it is alive");
+    drop(b);
+    timeout(PATIENCE, &mut doubted).await.expect("it is lost");
+    assert!(!is_alive(&a, 2));
+}
+
+#[tokio::test]
 async fn a_new_life_replaces_the_old_one() {
     let a = node(1, 1, &[]).await;
     let b = node(2, 10, &[a.address()]).await;
