@@ -85,6 +85,7 @@ impl Network {
                set dark_ports {{ type ifname; }}
                set cut_ports {{ type ifname; }}
                set cut_pairs {{ type ifname . ifname; }}
+               set shut_doors {{ type ipv4_addr . inet_proto . inet_service; }}
                chain from_port {{ type filter hook prerouting priority 0;
                                   iifname @cut_ports drop;
                                   iifname @dark_ports drop; }}
@@ -92,7 +93,8 @@ impl Network {
                                 oifname @cut_ports drop;
                                 oifname @dark_ports drop; }}
                chain between {{ type filter hook forward priority 0;
-                                iifname . oifname @cut_pairs drop; }}
+                                iifname . oifname @cut_pairs drop;
+                                ip daddr . meta l4proto . th dport @shut_doors drop; }}
              }}",
             table = self.table()
         ))
@@ -172,13 +174,23 @@ impl Network {
         self.change("delete", "cut_pairs", &self.pair(from, to))
     }
 
+    /// Drops what other nodes send to a port of this address, as a firewall would; `protocol` is
+    /// `tcp` or `udp`.
+    ///
+    /// # Errors
+    /// If `nft` fails.
+    pub fn shut_door(self, address: Ipv4Addr, protocol: &str, port: u16) -> Result<()> {
+        self.change("add", "shut_doors", &format!("{address} . {protocol} . {port}"))
+    }
+
     /// Heals every cut of the lab.
     ///
     /// # Errors
     /// If `nft` fails.
     pub fn heal_all(self) -> Result<()> {
         let table = self.table();
-        nft(&format!("flush set bridge {table} cut_ports\nflush set bridge {table} cut_pairs"))
+        nft(&format!("flush set bridge {table} cut_ports\nflush set bridge {table} cut_pairs"))?;
+        nft(&format!("flush set bridge {table} shut_doors"))
     }
 
     /// Whether the port of a node is gone, so that the node can be started (again).

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use tempfile::TempDir;
 
+use super::command::host;
 use super::wait::{Wait, wait_until};
 use super::{Lab, Node, Output, at_once};
 
@@ -46,6 +48,45 @@ pub fn deb() -> Result<PathBuf> {
             changed.unwrap_or(SystemTime::UNIX_EPOCH)
         })
         .with_context(|| format!("no package; run `make deb`, or name one with {DEB_VARIABLE}"))
+}
+
+/// The package under test as a later version of itself: what is inside differs in a comment of its
+/// units, which is enough for systemd to have to read them again.
+#[derive(Debug)]
+pub struct LaterVersion {
+    /// The package.
+    pub deb: PathBuf,
+    /// Its version.
+    pub version: String,
+    _folder: TempDir,
+}
+
+impl LaterVersion {
+    /// Packs it; a higher `number` is a later version.
+    ///
+    /// # Errors
+    /// If there is no package, or it cannot be packed.
+    pub fn pack(number: u32) -> Result<Self> {
+        let folder = tempfile::tempdir().context("failed to make a folder")?;
+        let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
+        let (tree, deb) = (folder.path().join("tree"), folder.path().join("relight.deb"));
+        host("dpkg-deb", &["-R", &text(&self::deb()?)?, &text(&tree)?])?;
+        let control = tree.join("DEBIAN/control");
+        let said = fs::read_to_string(&control).context("a package without a control file")?;
+        let line = said.lines().find(|line| line.starts_with("Version: "));
+        let line = line.context("a package without a version")?;
+        let later = format!("{line}+lab{number}");
+        fs::write(&control, said.replacen(line, &later, 1)).context("failed to write a version")?;
+        for unit in fs::read_dir(tree.join("usr/lib/systemd/system")).context("no units")?.flatten()
+        {
+            let said = fs::read_to_string(unit.path()).context("failed to read a unit")?;
+            fs::write(unit.path(), format!("{said}# Later version {number}.\n"))
+                .context("failed to write a unit")?;
+        }
+        host("dpkg-deb", &["--build", "--root-owner-group", &text(&tree)?, &text(&deb)?])?;
+        let version = later.trim_start_matches("Version: ").to_owned();
+        Ok(Self { deb, version, _folder: folder })
+    }
 }
 
 fn is_package(path: &Path) -> bool {

@@ -46,6 +46,11 @@ fn adopt(stage: &Stage, count: usize) -> Result<(&Lab, Client)> {
     let (first, others) = lab.nodes().split_first().context("a lab without nodes")?;
     relight::init(first)?;
     let token = relight::token(first)?;
+    for node in others {
+        let again = relight::init(node).err().map(|error| format!("{error:#}"));
+        let refused = again.as_ref().is_some_and(|words| words.contains("belongs to"));
+        ensure!(refused, "a second init, on {}: {again:?}", node.name());
+    }
     others.iter().take(count - 1).try_for_each(|node| relight::join(node, &token))?;
     client.wait_for_rows(50, LIMIT)?;
     stage.note(format!("{count} adopted in {}", seconds(began.elapsed())));

@@ -23,6 +23,7 @@ mod power_loss;
 mod runner;
 mod scene;
 mod slow_disks;
+mod standalone;
 mod stuck;
 mod unit_generations;
 mod witness;
@@ -168,6 +169,11 @@ const STORIES: &[Story] = &[
         name: "paused",
         about: "a server that is killed during a pause stays down until the pause ends, in both ways",
         run: one_node::paused,
+    },
+    Story {
+        name: "standalone_with_data",
+        about: "a server that ran alone, with data, founds; the others join, and the power fails",
+        run: standalone::founds,
     },
     Story {
         name: "adopted_all",

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use relight_tests::lab::relight::{self, Status};
+use relight_tests::lab::relight::{self, LaterVersion, Status};
 use relight_tests::lab::{Node, Outcome, Row, Wait, at_once, wait_until};
 
 use crate::runner::Stage;
@@ -41,12 +41,19 @@ pub fn agent_restarts(stage: &mut Stage) -> Result<()> {
     let scene = Scene::open(stage)?;
     let nodes: Vec<&Node> = scene.lab.nodes().iter().collect();
     let moment = Instant::now();
-    type Act = fn(&Node) -> Result<()>;
-    let acts: [(&str, Act); 4] = [
-        ("systemctl restart relightd", |node| node.sh("systemctl restart relightd").map(drop)),
-        ("kill -9 of relightd", |node| node.kill_unit("relightd")),
-        ("the package installed again", |node| node.install_deb(&relight::deb()?)),
-        ("relightd stopped and started", |node| {
+    let later = [LaterVersion::pack(1)?, LaterVersion::pack(2)?];
+    let upgrade = |node: &Node| {
+        let version = node.sh("dpkg-query --show --showformat '${Version}' relight")?;
+        let [second, third] = &later;
+        node.install_deb(if version == second.version { &third.deb } else { &second.deb })
+    };
+    type Act<'a> = &'a (dyn Fn(&Node) -> Result<()> + Sync);
+    let acts: [(&str, Act<'_>); 5] = [
+        ("systemctl restart relightd", &|node| node.sh("systemctl restart relightd").map(drop)),
+        ("kill -9 of relightd", &|node| node.kill_unit("relightd")),
+        ("the package installed again", &|node| node.install_deb(&relight::deb()?)),
+        ("the package upgraded", &upgrade),
+        ("relightd stopped and started", &|node| {
             node.sh("systemctl stop relightd")?;
             node.sh("systemctl start relightd").map(drop)
         }),
@@ -66,6 +73,15 @@ pub fn agent_restarts(stage: &mut Stage) -> Result<()> {
         scene.stage().note(format!("{what}: healthy again, {:.1} s", took.as_secs_f64()));
         let (failed, words) = failed_writes(&scene.client()?.log(), moment);
         ensure!(failed == 0, "{failed} queries failed during {what}{words}");
+    }
+    let [_, third] = &later;
+    for node in &nodes {
+        let stale = "for it in relightd mariadb; do systemctl show -P NeedDaemonReload $it; done; \
+                     systemctl is-active relightd; \
+                     dpkg-query --show --showformat '${Version}' relight";
+        let runs = node.sh(stale)?;
+        let wanted = format!("no\nno\nactive\n{}", third.version);
+        ensure!(runs == wanted, "{} after the upgrades: {runs}", node.name());
     }
     // Enough for an agent that restarts a server for no reason to do it.
     scene.client()?.wait_for_rows(1000, LIMIT)?;

@@ -228,8 +228,17 @@ async fn check_adoption() -> Result<(), Failure> {
         ));
     }
     let rows = probe.rows("SELECT name FROM relight.cluster", Duration::from_secs(5)).await;
-    let name: Option<String> =
-        rows.ok().and_then(|rows| rows.into_iter().next()).and_then(|row| row.get(0));
+    let name: Option<String> = match rows {
+        Ok(rows) => rows.into_iter().next().and_then(|row| row.get(0)),
+        Err(error) if error.is_of_a_missing_table() => None,
+        Err(error) => {
+            return Err(Failure::refused(
+                "it cannot be told whether this Galera cluster belongs to a Relight cluster",
+                "try again when the server answers",
+            )
+            .because(&error));
+        }
+    };
     match name {
         None => Ok(()),
         Some(name) => Err(Failure::refused(

@@ -13,10 +13,9 @@ use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::permit::Standing;
 use relight_proto::v1::peer_client::PeerClient;
-use relight_proto::v1::{JoinAnswer, JoinCall, JoinRequest, ProbeCall};
+use relight_proto::v1::{JoinAnswer, JoinCall, JoinRequest};
 use rustls::{CertificateError, OtherError};
 use rustls_pki_types::UnixTime;
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -25,7 +24,8 @@ use super::application;
 use super::found::{look_at_ground, node_name, role_of, store_member, take_up, until_it_serves};
 use super::founding_ground::{Ground, Site, check_own_data, own_address};
 use super::give_up::{self, history_word};
-use super::peer_service::{PROBED_PORTS, now_unix_ms};
+use super::peer_service::now_unix_ms;
+use super::preflight::{self, Galera};
 use super::progress::Report;
 use super::wire_in::failure_of;
 use crate::codec::decode;
@@ -45,9 +45,6 @@ const CALL_MAX: Duration = Duration::from_secs(60);
 /// How often the cluster is asked to let this node in, and the pause between.
 const ASKED_MAX: u32 = 5;
 const ASK_PAUSE: Duration = Duration::from_secs(1);
-/// Ports that have to be reachable from the cluster, and are listened at for the pre-flight where
-/// nobody does yet.
-const OWN_PORTS: [u16; 4] = [7381, 4567, 4568, 4444];
 /// Free space that a member needs at the least, in bytes: the server's log alone takes as much.
 const FREE_MIN: u64 = 256 << 20;
 
@@ -91,7 +88,13 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
     }
     let applicant = prepare(host, request, token.cluster, report).await?;
     let (channel, at) = find_member(&token, &applicant, report).await?;
-    check_ports(&applicant, &channel, at, report).await;
+    let galera = match (applicant.role, &applicant.running) {
+        (Role::Witness, _) => Galera::Absent,
+        (Role::Data, None) => Galera::Joins,
+        (Role::Data, Some(_)) => Galera::Runs,
+    };
+    let own = (applicant.address, &host.config.listen, galera);
+    preflight::check(own, (&channel, at.ip()), report).await?;
     report.planned("join", plan_text(&applicant)).await;
     if request.dry_run {
         report.finish("nothing was changed").await;
@@ -378,60 +381,6 @@ async fn find_member(
     Err(last.unwrap_or_else(|| {
         Failure::refused("the token names no member", "make a new one: agentctl token create")
     }))
-}
-
-/// Ports both ways. What cannot be reached is told; a firewall that opens later is no reason to
-/// refuse.
-async fn check_ports(
-    applicant: &Applicant,
-    channel: &Channel,
-    member: SocketAddr,
-    report: &Report,
-) {
-    let mut held = Vec::new();
-    for port in OWN_PORTS {
-        if let Ok(listener) = TcpListener::bind(SocketAddr::new(applicant.address, port)).await {
-            held.push(listener);
-        }
-    }
-    let tcp_ports = PROBED_PORTS
-        .iter()
-        .filter(|port| OWN_PORTS.contains(port))
-        .map(|port| u32::from(*port))
-        .collect();
-    let probe = ProbeCall { address: applicant.address.to_string(), tcp_ports };
-    let asked = timeout(CALL_MAX, PeerClient::new(channel.clone()).probe(probe)).await;
-    drop(held);
-    match asked {
-        Ok(Ok(answer)) => {
-            let closed: Vec<String> = answer
-                .into_inner()
-                .ports
-                .into_iter()
-                .filter(|port| port.answer != "open")
-                .map(|port| format!("{} ({})", port.port, port.answer))
-                .collect();
-            if closed.is_empty() {
-                report.done("ports", format!("{} reaches this node", member.ip())).await;
-            } else {
-                let text = format!(
-                    "{} does not reach this node at {}: open the firewall",
-                    member.ip(),
-                    closed.join(", ")
-                );
-                report.note(text).await;
-            }
-        }
-        Ok(Err(_)) | Err(_) => report.note("the ports of this node could not be checked").await,
-    }
-    let galera = SocketAddr::new(member.ip(), 4567);
-    if applicant.role == Role::Data
-        && !matches!(timeout(DIAL_MAX, tokio::net::TcpStream::connect(galera)).await, Ok(Ok(_)))
-    {
-        report
-            .note(format!("{galera} does not answer: is its server up, the firewall open?"))
-            .await;
-    }
 }
 
 fn store(

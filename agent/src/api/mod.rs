@@ -10,6 +10,7 @@ pub mod leave;
 pub mod messages;
 pub mod peer_service;
 pub mod peers;
+pub mod preflight;
 pub mod progress;
 pub mod wire;
 pub mod wire_in;

@@ -15,7 +15,8 @@ use relight_core::ledger::token::TokenId;
 use relight_proto::v1::peer_server::Peer;
 use relight_proto::v1::{JoinAnswer, JoinCall, PortAnswer, ProbeAnswer, ProbeCall, Sealed};
 use rustls_pki_types::UnixTime;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
@@ -28,6 +29,7 @@ use crate::daemon::events::{EventKind, Level};
 use crate::daemon::failure::{Failure, Kind, chain};
 use crate::daemon::member::Member;
 use crate::daemon::records::LastDocument;
+use crate::gossip::probe::Nonce;
 use crate::identity::acceptor::{Caller, Peer as Who};
 use crate::identity::ca::LeafProfile;
 use crate::identity::certificate::{PeerIdentity, Role as CertificateRole};
@@ -35,8 +37,8 @@ use crate::identity::token::hash_secret;
 use crate::ledger::ChangeError;
 use crate::observe::server::Freshness;
 
-/// Ports that a joining node may have probed: gRPC and HTTP of ours, SQL, and Galera's.
-pub const PROBED_PORTS: [u16; 5] = [7381, 3306, 4567, 4568, 4444];
+/// Ports of Galera that have to be reached: its own, incremental and full state transfers.
+pub const GALERA_PORTS: [u16; 3] = [4567, 4568, 4444];
 /// A clock that is further off is refused: certificates would not hold.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 /// A version is such as `1.12.3`; longer is no version, in bytes.
@@ -111,6 +113,39 @@ impl PeerService {
     }
 }
 
+impl PeerService {
+    /// Which of these ports of a caller answer; only those that a member needs are tried.
+    async fn tcp_ports(&self, remote: IpAddr, asked: &[u32]) -> Vec<PortAnswer> {
+        let mut tried = JoinSet::new();
+        for port in [self.member.config.listen.grpc].into_iter().chain(GALERA_PORTS) {
+            if asked.contains(&u32::from(port)) {
+                tried.spawn(async move {
+                    let address = SocketAddr::new(remote, port);
+                    let answer = match timeout(PROBE_MAX, TcpStream::connect(address)).await {
+                        Ok(Ok(_)) => "open",
+                        Ok(Err(_)) => "refused",
+                        Err(_) => "silent",
+                    };
+                    PortAnswer { port: u32::from(port), answer: answer.to_owned() }
+                });
+            }
+        }
+        let mut answers = tried.join_all().await;
+        answers.sort_by_key(|answer| answer.port);
+        answers
+    }
+
+    /// Sends the caller's number to its gossip port; gives whether it has come to ours.
+    async fn gossip_probe(&self, remote: IpAddr, nonce: &[u8]) -> bool {
+        let Some(nonce) = Nonce::read(nonce) else { return false };
+        let from = SocketAddr::new(self.member.gossip.address().ip(), 0);
+        if let Ok(socket) = UdpSocket::bind(from).await {
+            nonce.send(&socket, SocketAddr::new(remote, self.member.config.listen.gossip)).await;
+        }
+        self.member.gossip.probes().has_come(nonce, PROBE_MAX).await
+    }
+}
+
 /// Starts, stops or restarts this node's server on a person's wish. Starting is left to the plan,
 /// which knows whether it is safe.
 ///
@@ -162,20 +197,12 @@ impl Peer for PeerService {
             let text = format!("this connection comes from {remote}: only that can be probed");
             return Err(Status::permission_denied(text));
         }
-        let mut ports = Vec::new();
-        for port in request.get_ref().tcp_ports.iter().copied().take(PROBED_PORTS.len()) {
-            let known = u16::try_from(port).ok().filter(|port| PROBED_PORTS.contains(port));
-            let Some(known) = known else { continue };
-            let address = SocketAddr::new(remote, known);
-            let answer = match timeout(PROBE_MAX, TcpStream::connect(address)).await {
-                Ok(Ok(_)) => "open",
-                Ok(Err(_)) => "refused",
-                Err(_) => "silent",
-            };
-            ports.push(PortAnswer { port, answer: answer.to_owned() });
-        }
+        let (ports, gossip_heard) = tokio::join!(
+            self.tcp_ports(remote, &request.get_ref().tcp_ports),
+            self.gossip_probe(remote, &request.get_ref().gossip_nonce)
+        );
         let clock_unix_ms = i64::try_from(now_unix_ms()).unwrap_or(i64::MAX);
-        Ok(Response::new(ProbeAnswer { ports, clock_unix_ms }))
+        Ok(Response::new(ProbeAnswer { ports, clock_unix_ms, gossip_heard }))
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
+use super::probe::HeardProbes;
 use super::transport::{GossipCounters, LiveKeyring, SealedTransport, Speaker};
 
 /// The largest sum of keys and values that one node may publish. Aim at 1 KiB: what is longer than
@@ -123,6 +124,7 @@ pub struct Membership {
     ended: watch::Receiver<Option<String>>,
     address: SocketAddr,
     counters: Arc<GossipCounters>,
+    probes: Arc<HeardProbes>,
     pace: Pace,
 }
 
@@ -201,8 +203,8 @@ impl Membership {
         });
         let (end, ended) = watch::channel(None);
         let observer = tokio::spawn(observe(shared.clone(), config.pace, end));
-        let counters = transport.counters();
-        Ok(Self { shared, observer, ended, address, counters, pace: config.pace })
+        let (counters, probes) = (transport.counters(), transport.probes());
+        Ok(Self { shared, observer, ended, address, counters, probes, pace: config.pace })
     }
 
     /// Where peers find us.
@@ -305,6 +307,12 @@ impl Membership {
     #[must_use]
     pub fn counters(&self) -> &GossipCounters {
         &self.counters
+    }
+
+    /// The probes of nodes that want to join.
+    #[must_use]
+    pub fn probes(&self) -> &HeardProbes {
+        &self.probes
     }
 
     /// Resolves when gossip has ended for whatever reason, with the reason. Then nothing is known

@@ -8,6 +8,7 @@
 pub mod frame;
 pub mod keyring;
 pub mod membership;
+pub mod probe;
 pub mod replay;
 pub mod transport;
 

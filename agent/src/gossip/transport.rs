@@ -19,6 +19,7 @@ use tracing::warn;
 
 use super::frame::{FRAME_BYTES_MAX, FrameError, Stamp, open, seal};
 use super::keyring::Keyring;
+use super::probe::{HeardProbes, Nonce};
 use super::replay::{ReplayGuard, Stale};
 
 /// How often dropped datagrams are worth a line in the journal.
@@ -138,6 +139,7 @@ pub struct Speaker {
 pub struct SealedTransport {
     speaker: Speaker,
     counters: Arc<GossipCounters>,
+    probes: Arc<HeardProbes>,
     socket: Mutex<Option<UdpSocket>>,
 }
 
@@ -145,13 +147,20 @@ impl SealedTransport {
     /// Seals what goes over `socket`.
     #[must_use]
     pub fn new(socket: UdpSocket, speaker: Speaker) -> Self {
-        Self { speaker, counters: Arc::default(), socket: Mutex::new(Some(socket)) }
+        let (counters, probes) = (Arc::default(), Arc::default());
+        Self { speaker, counters, probes, socket: Mutex::new(Some(socket)) }
     }
 
     /// What came, what went, what was dropped.
     #[must_use]
     pub fn counters(&self) -> Arc<GossipCounters> {
         self.counters.clone()
+    }
+
+    /// The probes of nodes that want to join.
+    #[must_use]
+    pub fn probes(&self) -> Arc<HeardProbes> {
+        self.probes.clone()
     }
 }
 
@@ -164,6 +173,7 @@ impl Transport for SealedTransport {
             socket,
             speaker: self.speaker.clone(),
             counters: self.counters.clone(),
+            probes: self.probes.clone(),
             sequence: 0,
             guard: ReplayGuard::default(),
             // One byte more than a frame may have, so that a longer datagram is noticed.
@@ -178,6 +188,7 @@ struct SealedSocket {
     socket: UdpSocket,
     speaker: Speaker,
     counters: Arc<GossipCounters>,
+    probes: Arc<HeardProbes>,
     sequence: u64,
     guard: ReplayGuard,
     buffer: Box<[u8]>,
@@ -212,6 +223,10 @@ impl Socket for SealedSocket {
             match self.socket.recv_from(&mut self.buffer).await {
                 Ok((length, from)) => {
                     self.errors = 0;
+                    if let Some(nonce) = self.buffer.get(..length).and_then(Nonce::of_datagram) {
+                        self.probes.note(nonce);
+                        continue;
+                    }
                     match self.take(length) {
                         Some(message) => return Ok((from, message)),
                         None => self.warn_of_dropped(from),

@@ -235,6 +235,18 @@ pub enum StatementError {
     },
 }
 
+/// No such database, no such table.
+const MISSING: [u16; 2] = [1049, 1146];
+
+impl StatementError {
+    /// Whether the server says that the table, or its database, is not there.
+    #[must_use]
+    pub fn is_of_a_missing_table(&self) -> bool {
+        let Self::Server { source: mysql_async::Error::Server(said) } = self else { return false };
+        MISSING.contains(&said.code)
+    }
+}
+
 fn classify(error: &mysql_async::Error) -> ServerAnswer {
     match error {
         mysql_async::Error::Server(server) => ServerAnswer::Refused { why: server.to_string() },

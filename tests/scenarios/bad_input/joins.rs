@@ -181,6 +181,10 @@ pub fn bad_join(stage: &mut Stage) -> Result<()> {
     unchanged.check("an odd name or address")?;
     wrong_clocks(&door, &good)?;
     unchanged.check("a wrong clock")?;
+    shut_doors(&door, &good)?;
+    unchanged.check("a port that is closed")?;
+    no_room(&door, &good)?;
+    unchanged.check("a disk without room")?;
     data_of_one_s_own(&door, &good)?;
     let history = data_of_another_cluster(&door, &good)?;
     lost_answer(&door, &history)?;
@@ -208,6 +212,9 @@ fn odd_names_and_addresses(door: &Door<'_>, good: &str) -> Result<()> {
     // It is of this machine, and the members see another one.
     door.applicant.sh("ip address add 192.0.2.7/32 dev host0")?;
     door.shut(&[good, "--address=192.0.2.7"], REFUSED, &["comes from", "--address"])?;
+    // Which of two is meant, only a person knows.
+    let own = door.applicant.address().to_string();
+    door.shut(&[good], USAGE, &["192.0.2.7", &own, "--address"])?;
     door.applicant.sh("ip address del 192.0.2.7/32 dev host0")?;
     let init = ["agentctl", "init", "--cluster", "Prod X"];
     refused(door.applicant, &init, USAGE, &["cluster's name cannot be used"])
@@ -245,6 +252,37 @@ fn wrong_clocks(door: &Door<'_>, good: &str) -> Result<()> {
     right_clock(door.applicant)?;
     right_clock(door.other)?;
     agents::wait_healthy(door.members(), LIMIT)
+}
+
+/// A firewall in the way of what a member needs, in either direction.
+fn shut_doors(door: &Door<'_>, good: &str) -> Result<()> {
+    let network = door.lab.network();
+    let (own, member) = (door.applicant.address(), door.member.address());
+    for (protocol, port) in [("tcp", 7381), ("tcp", 4567), ("tcp", 4568), ("tcp", 4444)] {
+        network.shut_door(own, protocol, port)?;
+        let word = format!("{member} does not reach this node at {port}/{protocol} (silent)");
+        door.shut(&[good], REFUSED, &[&word, "firewall", "nothing was changed"])?;
+        network.heal_all()?;
+    }
+    network.shut_door(own, "udp", 7380)?;
+    network.shut_door(own, "tcp", 4444)?;
+    let word = format!("{member} does not reach this node at 4444/tcp (silent), 7380/udp");
+    door.shut(&[good], REFUSED, &[&word])?;
+    network.heal_all()?;
+    network.shut_door(member, "udp", 7380)?;
+    let word = format!("this node does not reach {member} at 7380/udp");
+    door.shut(&[good], REFUSED, &[&word])?;
+    network.heal_all()?;
+    let trial = door.applicant.exec(&["agentctl", "join", good, "--dry-run"])?;
+    trial.expect_success("a dry run with all doors open").map(drop)
+}
+
+/// No disk for a database of a cluster's size.
+fn no_room(door: &Door<'_>, good: &str) -> Result<()> {
+    let node = door.applicant;
+    node.sh("mount -t tmpfs -o size=100m small /var/lib/mysql")?;
+    door.shut(&[good], REFUSED, &["/var/lib/mysql has only", "a member needs 256", "df -h"])?;
+    node.sh("umount /var/lib/mysql").map(drop)
 }
 
 /// A person's database, kept where MariaDB's own configuration says.

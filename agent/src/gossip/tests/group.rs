@@ -10,6 +10,7 @@ use super::super::keyring::Keyring;
 use super::super::membership::{
     FACTS_BYTES_MAX, Membership, MembershipConfig, Pace, PeerLiveness, SelfHealth,
 };
+use super::super::probe::Nonce;
 use super::super::transport::LiveKeyring;
 use super::{CLUSTER, key, ring};
 
@@ -263,4 +264,24 @@ async fn facts_are_small_and_addresses_usable() {
     let mut taken = config(3, 1, &[]);
     taken.listen = a.address();
     assert!(Membership::start(taken).await.is_err());
+}
+
+#[tokio::test]
+async fn a_probe_is_heard_counts_as_nothing_and_is_not_answered() {
+    let a = node(1, 1, &[]).await;
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let [sent, other] = [Nonce::draw().unwrap(), Nonce::draw().unwrap()];
+    let (come, ()) =
+        tokio::join!(a.probes().has_come(sent, PATIENCE), sent.send(&socket, a.address()));
+    assert!(come);
+    assert!(a.probes().has_come(sent, Duration::ZERO).await, "also when it is asked for later");
+    assert!(!a.probes().has_come(other, Duration::from_millis(50)).await);
+    assert_eq!((a.counters().dropped(), a.counters().taken()), (0, 0));
+    assert!(!sent.comes_to(&socket, Duration::from_millis(50)).await, "nobody answers");
+    // A flood keeps no more than so many, and the newest of them.
+    for _ in 0..1000 {
+        a.probes().note(other);
+    }
+    assert!(!a.probes().has_come(sent, Duration::from_millis(1)).await);
+    assert!(a.probes().has_come(other, Duration::ZERO).await);
 }

@@ -168,3 +168,18 @@ async fn a_question_that_was_given_up_is_put_again() {
     let (answer, ()) = tokio::join!(server.probe.ask(Freshness::UnderWay), go_away);
     assert!(matches!(answer, ServerAnswer::Live(_)), "{answer:?}");
 }
+
+#[test]
+fn only_the_server_itself_can_say_that_a_table_is_missing() {
+    let said = |code| StatementError::Server {
+        source: mysql_async::Error::Server(mysql_async::ServerError {
+            code,
+            message: "no".to_owned(),
+            state: "HY000".to_owned(),
+        }),
+    };
+    assert!(said(1146).is_of_a_missing_table() && said(1049).is_of_a_missing_table());
+    // Prepared for use, denied, locked: nothing follows from those.
+    assert!([1047, 1142, 1205].into_iter().all(|code| !said(code).is_of_a_missing_table()));
+    assert!(!StatementError::Silent { within: Duration::from_secs(5) }.is_of_a_missing_table());
+}
