@@ -212,6 +212,7 @@ fn machine(
         formed_in: None,
         entered: ours.then_some(Epoch(1)),
         closed_since_start: false,
+        reached: None,
     };
     let datadir = node as u32 + 1;
     let acceptor = AcceptorId::from_number(node as u64 + 1);

@@ -260,6 +260,7 @@ impl World {
             position,
             frontier,
             served: if closed { Served::NotSinceStart } else { Served::Possibly },
+            reached: standing.reached,
             weight: Some(1),
             quorum_ignored: Some(false),
             lingering,

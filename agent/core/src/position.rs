@@ -64,6 +64,15 @@ pub enum StoredPosition {
 }
 
 impl StoredPosition {
+    /// The position, whatever it may be used for.
+    #[must_use]
+    pub fn at(&self) -> Option<Position> {
+        match self {
+            Self::At { position, .. } => Some(*position),
+            Self::Nothing | Self::Unknown => None,
+        }
+    }
+
     /// The position if it may take part in a comparison (R1, R7).
     #[must_use]
     pub fn usable(&self) -> Option<Position> {

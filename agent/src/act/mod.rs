@@ -96,15 +96,19 @@ impl Hands {
         run.map_err(|source| ActError::Unit { what, source })
     }
 
-    fn request<T: Record>(
+    async fn request<T: Record>(
         &self,
         what: &'static str,
-        name: &str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), ActError> {
         let bytes = encode(value).map_err(|source| ActError::Codec { what, source })?;
-        durable::write(&self.requests, name, &bytes, durable::Rights::mode(0o640))
-            .map_err(|source| ActError::Request { what, source })
+        let requests = self.requests.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            durable::write(&requests, name, &bytes, durable::Rights::mode(0o640))
+        });
+        let written = written.await.map_err(|_| ActError::GivenUp)?;
+        written.map_err(|source| ActError::Request { what, source })
     }
 
     /// Copies the state files and recovers the position, if no server runs.
@@ -128,7 +132,7 @@ impl Hands {
     /// The request's or the unit's.
     pub async fn close_gate(&self, request: &ConfigRequest) -> Result<(), ActError> {
         let what = "put the start gate in place";
-        self.request(what, CONFIG_REQUEST, request)?;
+        self.request(what, CONFIG_REQUEST, request).await?;
         self.unit(what, "relight-config@install.service", UNIT_MAX).await
     }
 
@@ -138,7 +142,7 @@ impl Hands {
     /// The request's or the unit's.
     pub async fn configure(&self, request: &ConfigRequest) -> Result<(), ActError> {
         let what = "write the Galera configuration";
-        self.request(what, CONFIG_REQUEST, request)?;
+        self.request(what, CONFIG_REQUEST, request).await?;
         self.unit(what, "relight-config@update.service", UNIT_MAX).await
     }
 
@@ -187,7 +191,7 @@ impl Hands {
         let datadir = datadir.ok_or(ActError::DatadirUnknown)?;
         let position = position.map(|position| (position.history, position.seqno));
         let request = DatadirRequest { verb, datadir, position };
-        self.request(what, DATADIR_REQUEST, &request)?;
+        self.request(what, DATADIR_REQUEST, &request).await?;
         self.unit(what, unit, UNIT_MAX).await
     }
 
@@ -228,7 +232,7 @@ impl Hands {
     pub async fn kill(&self, invocation: Option<String>) -> Result<(), ActError> {
         let what = "kill the server";
         let invocation = invocation.ok_or(ActError::RunUnknown)?;
-        self.request(what, KILL_ORDER, &KillOrder { invocation })?;
+        self.request(what, KILL_ORDER, &KillOrder { invocation }).await?;
         self.unit(what, "relight-kill.service", UNIT_MAX).await
     }
 }

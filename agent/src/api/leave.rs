@@ -1,6 +1,8 @@
 //! `leave` and `remove`: a node goes out of the cluster.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::NodeId;
@@ -8,16 +10,23 @@ use relight_core::ledger::change_roster::RosterRefused;
 use relight_core::ledger::departure::OwnRows;
 use relight_core::ledger::document::Document;
 use relight_proto::v1::{LeaveRequest, RemoveRequest};
+use tokio::time::Instant;
 
 use super::progress::Report;
 use crate::daemon::coordinate::nudge;
 use crate::daemon::failure::{Failure, Kind};
 use crate::daemon::host::Host;
-use crate::daemon::member::Member;
+use crate::daemon::member::{GATE_DROP_IN, Member};
 use crate::ledger::ChangeError;
+use crate::store::{Store, StoreError};
 
 /// Records of a member, the identity first: without it the rest binds nobody.
 const RECORDS: [&str; 6] = ["identity", "gate", "views", "acceptor", "document", "application"];
+
+const CLEARED: &str = "everything that Relight wrote is removed; the data stays";
+/// How long records may still be in use by what the member was about.
+const IN_USE_MAX: Duration = Duration::from_secs(90);
+const IN_USE_LOOK: Duration = Duration::from_millis(100);
 
 /// How many changes of the ledger one departure may take. Two are enough when nobody else changes
 /// the roster and no answer is lost.
@@ -36,18 +45,15 @@ pub async fn leave(
         return Err(Failure::refused("an init, join or leave is under way", "wait for its end"));
     };
     let Some(member) = host.member().await else {
-        report.skipped("membership", "this node is a member of no cluster").await;
-        report.finish("nothing was changed").await;
-        return Ok(());
+        return finish_earlier(host, request, report).await;
     };
     let document = member.ledger.cached();
     report.planned("stop", "the server on this node is stopped in an orderly way").await;
     report.planned("roster", format!("{} goes off the roster", member.name)).await;
-    report
-        .planned("configuration", "everything that Relight wrote is removed; the data stays")
-        .await;
+    report.planned("configuration", CLEARED).await;
     let survey = survey(&member);
-    let own_rows = document.own_rows(&survey, member.me);
+    let removed = !document.roster.members.contains_key(&member.me);
+    let own_rows = document.own_rows(&survey, member.me).filter(|_| !removed);
     if let Some(history) = &own_rows {
         let text = format!("rows of history {history} that only this node holds are given up");
         report.planned("rows", text).await;
@@ -62,7 +68,9 @@ pub async fn leave(
     // before the server is stopped: a departure that is refused changes nothing.
     let document =
         if document.roster.members.len() > 1 { present(&member).await? } else { document };
-    if document.roster.members.len() > 1 {
+    let listed = document.roster.members.contains_key(&member.me);
+    let others = document.roster.members.keys().any(|node| *node != member.me);
+    if listed && others {
         document.step_off(member.me, &survey).map_err(|refused| failure(&refused))?;
     }
     // The hands are kept to the end: no round may start the server again.
@@ -72,32 +80,74 @@ pub async fn leave(
         stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
         report.done("stop", "the server is stopped").await;
     }
-    if document.roster.members.len() > 1 {
+    if !listed {
+        report.skipped("roster", format!("{} is off the roster already", member.name)).await;
+    } else if others {
         take_off(&member, member.me, &survey).await?;
         report.done("roster", format!("{} is off the roster", member.name)).await;
     } else {
         report.note("this was the last node: the cluster ends, its data stays here").await;
     }
     host.lay_down().await;
-    let open = host.hands.open_gate().await;
-    open.map_err(|error| Failure::unexpected("failed to remove what Relight wrote", &error))?;
-    report.done("configuration", "the gate and the configuration are removed").await;
-    drop(hands);
-    let store = host.store.clone();
-    drop(member);
-    let forgotten =
-        tokio::task::spawn_blocking(move || RECORDS.iter().try_for_each(|name| store.forget(name)));
-    match forgotten.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            return Err(Failure::unexpected("failed to remove this node's identity", &error));
-        }
-        Err(error) => return Err(Failure::unexpected("failed to remove the identity", &error)),
+    drop((hands, member));
+    clear(host, report).await
+}
+
+/// An earlier `leave` was stopped on its way: what is left of it is done now.
+async fn finish_earlier(
+    host: &Arc<Host>,
+    request: &LeaveRequest,
+    report: &Report,
+) -> Result<(), Failure> {
+    let left = !matches!(host.identity(), Ok(None)) || Path::new(GATE_DROP_IN).exists();
+    report.skipped("membership", "this node is a member of no cluster").await;
+    if left {
+        report.planned("configuration", CLEARED).await;
     }
+    if !left || request.dry_run {
+        report.finish("nothing was changed").await;
+        return Ok(());
+    }
+    clear(host, report).await
+}
+
+/// Removes what makes this node a member, which nobody is any more.
+async fn clear(host: &Arc<Host>, report: &Report) -> Result<(), Failure> {
+    let hint = "`agentctl leave` again goes on from here".to_owned();
+    let again = |failure: Failure| Failure { hint: hint.clone(), ..failure };
+    let open = host.hands.open_gate().await;
+    open.map_err(|error| {
+        again(Failure::unexpected("failed to remove what Relight wrote", &error))
+    })?;
+    report.done("configuration", "the gate and the configuration are removed").await;
+    forget(&host.store).await.map_err(again)?;
     report
         .finish("this node is a member of no cluster; start mariadb yourself if you want it")
         .await;
     Ok(())
+}
+
+/// Whatever the member was about ends by itself; a freeze that waits for the hands takes longest.
+async fn forget(store: &Store) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        let store = store.clone();
+        let forgotten = tokio::task::spawn_blocking(move || {
+            RECORDS.iter().try_for_each(|name| store.forget(name))
+        });
+        match forgotten.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(StoreError::Open { .. })) if begun.elapsed() < IN_USE_MAX => {
+                tokio::time::sleep(IN_USE_LOOK).await;
+            }
+            Ok(Err(error)) => {
+                return Err(Failure::unexpected("failed to remove this node's identity", &error));
+            }
+            Err(error) => {
+                return Err(Failure::unexpected("failed to remove this node's identity", &error));
+            }
+        }
+    }
 }
 
 /// Rows that nobody else may hold are given up only by the name of their history.

@@ -5,7 +5,7 @@
 
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::ids::{Epoch, Term};
-use relight_core::ledger::acceptor::{Reply, Request};
+use relight_core::ledger::acceptor::{Ask, Reply, Request};
 use relight_core::ledger::document::Document;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,19 @@ pub enum Question {
     ControlServer(ServerVerb),
 }
 
+impl Question {
+    /// Whether it changes nothing, orders nothing, and is about the ledger alone.
+    #[must_use]
+    pub fn only_looks_at_the_ledger(&self) -> bool {
+        match self {
+            Self::Ledger { request, .. } => matches!(request.ask, Ask::Peek),
+            Self::Observe | Self::Freeze { .. } | Self::Nudge { .. } | Self::ControlServer(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// What a person may want of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServerVerb {
@@ -67,10 +80,10 @@ pub enum Answer {
 
 impl Record for Question {
     const KIND: RecordKind = RecordKind::PeerQuestion;
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 }
 
 impl Record for Answer {
     const KIND: RecordKind = RecordKind::PeerAnswer;
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 }

@@ -3,8 +3,9 @@
 //! Rights: `Call` needs a certificate of a node on the roster; `Join` needs a token;
 //! `Probe` connects back to whoever asks, at a few fixed ports, and to nobody else.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use relight_core::ids::{HistoryId, NodeId, NodeName};
@@ -45,105 +46,122 @@ pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 const VERSION_BYTES_MAX: usize = 32;
 const PROBE_MAX: Duration = Duration::from_millis(1500);
 
-/// The service.
+/// For how long a node that is not on the roster is refused without another look at the ledger. It
+/// may ask five times a second.
+const STRANGER_MEMORY: Duration = Duration::from_secs(2);
+/// How long somebody with an unknown token waits for others of that kind.
+const DOORWAY_MAX: Duration = Duration::from_secs(5);
+
+/// The service. Connections outlive the member: they hold nothing that `leave` has to end.
 #[derive(Debug, Clone)]
 pub struct PeerService {
-    member: Arc<Member>,
+    member: Weak<Member>,
+    /// Nodes with a certificate that were not on the roster, and when that was read.
+    strangers: Arc<Mutex<BTreeMap<NodeId, Instant>>>,
 }
 
 impl PeerService {
     /// A service that speaks for this member.
     #[must_use]
-    pub fn new(member: Arc<Member>) -> Self {
-        Self { member }
+    pub fn new(member: &Arc<Member>) -> Self {
+        Self { member: Arc::downgrade(member), strangers: Arc::default() }
     }
 
-    /// The node that calls, if it is one of the roster.
-    async fn caller<T>(&self, request: &Request<T>) -> Result<PeerIdentity, Status> {
-        let identity = certified(request.extensions().get::<Caller>())?;
-        let listed = |document: &Document| document.roster.members.contains_key(&identity.node);
-        if listed(&self.member.ledger.cached()) {
-            return Ok(identity.clone());
+    fn member(&self) -> Result<Arc<Member>, Status> {
+        self.member.upgrade().ok_or_else(|| Status::unavailable("this node leaves its cluster"))
+    }
+
+    /// Refuses a node that is not on the roster.
+    async fn check_listed(&self, member: &Member, node: NodeId) -> Result<(), Status> {
+        let listed = |document: &Document| document.roster.members.contains_key(&node);
+        if listed(&member.ledger.cached()) {
+            return Ok(());
+        }
+        let denied = || Status::permission_denied("this node is not on the roster");
+        let strangers = || self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if strangers().get(&node).is_some_and(|at| at.elapsed() < STRANGER_MEMORY) {
+            return Err(denied());
         }
         // It may have joined a moment ago.
-        match self.member.ledger.read().await {
-            Ok(document) if listed(&document) => Ok(identity.clone()),
-            Ok(_) => Err(Status::permission_denied("this node is not on the roster")),
+        match member.ledger.read().await {
+            Ok(document) if listed(&document) => Ok(()),
+            Ok(_) => {
+                strangers().insert(node, Instant::now());
+                Err(denied())
+            }
             Err(error) => Err(Status::unavailable(chain(&error))),
-        }
-    }
-
-    async fn answer(&self, question: Question, from: NodeId) -> Answer {
-        match question {
-            Question::Ledger { request, shown } => {
-                let spoken = self.member.voter.ask(*request, shown).await;
-                spoken.map_or(Answer::Silent, |it| Answer::Ledger(Box::new(it)))
-            }
-            Question::Observe => {
-                if let Some(seen) = self.member.glances.of_rest(from, Instant::now()) {
-                    return Answer::Observed(Box::new(seen));
-                }
-                let document = self.member.ledger.cached();
-                let look = carry_out::look(&self.member, &document, Freshness::UnderWay).await;
-                let mut observation = look.observation;
-                // Others would only see that a vote is missing, and not why.
-                let mute = self.member.voter.trouble();
-                observation.warnings.extend(mute.map(|why| format!("it does not vote: {why}")));
-                Answer::Observed(Box::new(observation))
-            }
-            Question::Freeze { epoch, term } => {
-                let document = self.member.ledger.cached();
-                tracing::debug!(%from, %epoch, "asked to freeze by {}", document.roster.name_of(from));
-                match carry_out::freeze(&self.member, epoch, term).await {
-                    Ok(report) => Answer::Observed(Box::new(report)),
-                    Err(error) => Answer::Refused(chain(&error)),
-                }
-            }
-            Question::Nudge { version } => {
-                if version > self.member.ledger.cached().version {
-                    self.member.wake.notify_one();
-                }
-                Answer::Done
-            }
-            Question::ControlServer(verb) => match control_server(&self.member, verb).await {
-                Ok(()) => Answer::Done,
-                Err(failure) => Answer::Refused(failure.to_string()),
-            },
         }
     }
 }
 
-impl PeerService {
-    /// Which of these ports of a caller answer; only those that a member needs are tried.
-    async fn tcp_ports(&self, remote: IpAddr, asked: &[u32]) -> Vec<PortAnswer> {
-        let mut tried = JoinSet::new();
-        for port in [self.member.config.listen.grpc].into_iter().chain(GALERA_PORTS) {
-            if asked.contains(&u32::from(port)) {
-                tried.spawn(async move {
-                    let address = SocketAddr::new(remote, port);
-                    let answer = match timeout(PROBE_MAX, TcpStream::connect(address)).await {
-                        Ok(Ok(_)) => "open",
-                        Ok(Err(_)) => "refused",
-                        Err(_) => "silent",
-                    };
-                    PortAnswer { port: u32::from(port), answer: answer.to_owned() }
-                });
+async fn answer(member: &Arc<Member>, question: Question, from: NodeId) -> Answer {
+    match question {
+        Question::Ledger { request, shown } => {
+            let spoken = member.voter.ask(*request, shown).await;
+            spoken.map_or(Answer::Silent, |it| Answer::Ledger(Box::new(it)))
+        }
+        Question::Observe => {
+            if let Some(seen) = member.glances.of_rest(from, Instant::now()) {
+                return Answer::Observed(Box::new(seen));
+            }
+            let document = member.ledger.cached();
+            let look = carry_out::look(member, &document, Freshness::UnderWay).await;
+            let mut observation = look.observation;
+            // Others would only see that a vote is missing, and not why.
+            let mute = member.voter.trouble();
+            observation.warnings.extend(mute.map(|why| format!("it does not vote: {why}")));
+            Answer::Observed(Box::new(observation))
+        }
+        Question::Freeze { epoch, term } => {
+            let document = member.ledger.cached();
+            tracing::debug!(%from, %epoch, "asked to freeze by {}", document.roster.name_of(from));
+            match carry_out::freeze(member, epoch, term).await {
+                Ok(report) => Answer::Observed(Box::new(report)),
+                Err(error) => Answer::Refused(chain(&error)),
             }
         }
-        let mut answers = tried.join_all().await;
-        answers.sort_by_key(|answer| answer.port);
-        answers
-    }
-
-    /// Sends the caller's number to its gossip port; gives whether it has come to ours.
-    async fn gossip_probe(&self, remote: IpAddr, nonce: &[u8]) -> bool {
-        let Some(nonce) = Nonce::read(nonce) else { return false };
-        let from = SocketAddr::new(self.member.gossip.address().ip(), 0);
-        if let Ok(socket) = UdpSocket::bind(from).await {
-            nonce.send(&socket, SocketAddr::new(remote, self.member.config.listen.gossip)).await;
+        Question::Nudge { version } => {
+            if version > member.ledger.cached().version {
+                member.wake.notify_one();
+            }
+            Answer::Done
         }
-        self.member.gossip.probes().has_come(nonce, PROBE_MAX).await
+        Question::ControlServer(verb) => match control_server(member, verb).await {
+            Ok(()) => Answer::Done,
+            Err(failure) => Answer::Refused(failure.to_string()),
+        },
     }
+}
+
+/// Which of these ports of a caller answer; only those that a member needs are tried.
+async fn tcp_ports(member: &Member, remote: IpAddr, asked: &[u32]) -> Vec<PortAnswer> {
+    let mut tried = JoinSet::new();
+    for port in [member.config.listen.grpc].into_iter().chain(GALERA_PORTS) {
+        if asked.contains(&u32::from(port)) {
+            tried.spawn(async move {
+                let address = SocketAddr::new(remote, port);
+                let answer = match timeout(PROBE_MAX, TcpStream::connect(address)).await {
+                    Ok(Ok(_)) => "open",
+                    Ok(Err(_)) => "refused",
+                    Err(_) => "silent",
+                };
+                PortAnswer { port: u32::from(port), answer: answer.to_owned() }
+            });
+        }
+    }
+    let mut answers = tried.join_all().await;
+    answers.sort_by_key(|answer| answer.port);
+    answers
+}
+
+/// Sends the caller's number to its gossip port; gives whether it has come to ours.
+async fn gossip_probe(member: &Member, remote: IpAddr, nonce: &[u8]) -> bool {
+    let Some(nonce) = Nonce::read(nonce) else { return false };
+    let from = SocketAddr::new(member.gossip.address().ip(), 0);
+    if let Ok(socket) = UdpSocket::bind(from).await {
+        nonce.send(&socket, SocketAddr::new(remote, member.config.listen.gossip)).await;
+    }
+    member.gossip.probes().has_come(nonce, PROBE_MAX).await
 }
 
 /// Starts, stops or restarts this node's server on a person's wish. Starting is left to the plan,
@@ -174,16 +192,21 @@ pub async fn control_server(member: &Arc<Member>, verb: ServerVerb) -> Result<()
 #[tonic::async_trait]
 impl Peer for PeerService {
     async fn call(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
-        let from = self.caller(&request).await?;
+        let member = self.member()?;
+        let from = certified(request.extensions().get::<Caller>())?.node;
         let question = question(&request.get_ref().payload)?;
-        let answer = self.answer(question, from.node).await;
+        // A node that was taken off the roster has to learn it, to stop its server (R22).
+        if !question.only_looks_at_the_ledger() {
+            self.check_listed(&member, from).await?;
+        }
+        let answer = answer(&member, question, from).await;
         let payload = encode(&answer).map_err(|error| Status::internal(chain(&error)))?;
         Ok(Response::new(Sealed { codec: u32::from(Answer::VERSION), payload }))
     }
 
     async fn join(&self, request: Request<JoinCall>) -> Result<Response<JoinAnswer>, Status> {
         let remote = request.extensions().get::<Caller>().map(|caller| caller.remote);
-        let answer = admit(&self.member, request.get_ref(), remote).await;
+        let answer = admit(&self.member()?, request.get_ref(), remote).await;
         answer.map(Response::new).map_err(|failure| status_of(&failure))
     }
 
@@ -197,9 +220,10 @@ impl Peer for PeerService {
             let text = format!("this connection comes from {remote}: only that can be probed");
             return Err(Status::permission_denied(text));
         }
+        let member = self.member()?;
         let (ports, gossip_heard) = tokio::join!(
-            self.tcp_ports(remote, &request.get_ref().tcp_ports),
-            self.gossip_probe(remote, &request.get_ref().gossip_nonce)
+            tcp_ports(&member, remote, &request.get_ref().tcp_ports),
+            gossip_probe(&member, remote, &request.get_ref().gossip_nonce)
         );
         let clock_unix_ms = i64::try_from(now_unix_ms()).unwrap_or(i64::MAX);
         Ok(Response::new(ProbeAnswer { ports, clock_unix_ms, gossip_heard }))
@@ -312,12 +336,18 @@ async fn admit(
     remote: Option<SocketAddr>,
 ) -> Result<JoinAnswer, Failure> {
     let Applicant { node, listed, token } = applicant(call, remote)?;
+    let admitted = |document: &Document| document.admit(node, listed.clone(), token);
+    // Whoever has no good token here gets one read of the ledger at a time, with all of that kind.
+    let stranger = admitted(&member.ledger.cached()).is_err();
+    let doorway = async { if stranger { Some(member.doorway.lock().await) } else { None } };
+    let _doorway = timeout(DOORWAY_MAX, doorway).await.map_err(|_| {
+        Failure::new(Kind::Holding, "others ask with unknown tokens too", "try again")
+    })?;
     let document = member.ledger.read().await.map_err(|error| {
         Failure::new(Kind::Holding, "the ledger cannot be read", "a quorum of members has to run")
             .because(&error)
     })?;
     // The token first: a stranger learns nothing else.
-    let admitted = |document: &Document| document.admit(node, listed.clone(), token);
     let refusal = |error: relight_core::ledger::change_roster::RosterRefused| {
         refused(error.to_string(), error.hint())
     };
@@ -346,8 +376,7 @@ async fn admit(
         member.me,
         member.config.listen.gossip,
     ));
-    let identity =
-        member.identity.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.clone();
+    let identity = member.identity.identity();
     let sealed = encode(&LastDocument((*document).clone()))
         .map_err(|error| Failure::unexpected("failed to encode the document", &error))?;
     Ok(JoinAnswer {

@@ -11,7 +11,7 @@ use relight_core::evidence::observation::{Component, NodeObservation, ServerStat
 use relight_core::evidence::record::{DatadirUse, DatadirVerb};
 use relight_core::evidence::stored::SyncedView;
 use relight_core::files::gvwstate::{Gvwstate, SavedView};
-use relight_core::ids::{Epoch, Formation, Term};
+use relight_core::ids::{Epoch, Term};
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
 use relight_core::recovery::plan::{Action, Because, NodePlan};
@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::acting::{Held, NotNow};
+use super::configuration::{Purpose, request};
 use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::Member;
@@ -31,8 +32,6 @@ use crate::act::ActError;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::{Context, Look};
 use crate::observe::server::Freshness;
-use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
-use crate::units::galera_config::SEEKING;
 
 /// How long a run of the evidence unit that somebody else began is watched, before it is waited for
 /// by a start of the unit.
@@ -333,36 +332,6 @@ async fn store_views(
     }
 }
 
-/// The cluster address follows the roster, also while the server runs.
-pub async fn configure_for_roster(
-    member: &Arc<Member>,
-    thread: &mut Thread,
-    picture: &Arc<MemberPicture>,
-    look: &Look,
-) {
-    let (document, own) = (&picture.document, &look.observation);
-    let ours = document.roster.members.get(&member.me).is_some_and(|it| it.config_is_ours);
-    let settled = picture.quorum && document.in_charge && document.decision.is_none();
-    if !ours || !settled || !picture.gate_closed || !own.is_synced() {
-        return;
-    }
-    let mark = document.roster.members.values().fold(document.last_formation.0, |mark, it| {
-        mark.wrapping_mul(31).wrapping_add(it.address.to_string().bytes().map(u64::from).sum())
-    });
-    if thread.configured == Some(mark) || thread.patience.waits() {
-        return;
-    }
-    let Some(_hands) = member.acting.aside() else { return };
-    let request = request(member, document, document.formation(), Purpose::Rest);
-    match member.hands.configure(&request).await {
-        Ok(()) => thread.configured = Some(mark),
-        Err(error) => {
-            thread.patience.failed();
-            warn!(why = chain(&error), "the configuration could not follow the roster");
-        }
-    }
-}
-
 fn own_role(member: &Member, document: &Document) -> Role {
     document.roster.members.get(&member.me).map_or(Role::Data, |own| own.role)
 }
@@ -417,7 +386,7 @@ pub fn follow(
     };
     if plan.actions.iter().any(|action| matches!(action, Action::Configure { .. })) {
         // It is written for this start, and once more when the server is at rest.
-        thread.configured = None;
+        (thread.configured, thread.configuring) = (None, None);
     }
     // A join that is planned again has failed before: wait longer each time, whatever happens.
     if matches!(plan.because, Because::Joins) {
@@ -523,63 +492,6 @@ async fn accept_writes(member: &Arc<Member>) -> Result<(), ActError> {
     stored.map_err(|_| ActError::GivenUp)??;
     let lift = member.watch.probe.execute("SET GLOBAL read_only = OFF", Duration::from_secs(5));
     lift.await.map_err(|source| ActError::Statement { what: "let clients in", source })
-}
-
-/// What a configuration is written for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A start that follows: the members look for each other.
-    Start,
-    /// Whatever comes next. A start that somebody else makes, once Relight is gone, finds a
-    /// configuration without numbers of ours.
-    Rest,
-}
-
-/// What the configuration unit is asked to write for this node.
-#[must_use]
-pub fn request(
-    member: &Member,
-    document: &Document,
-    formation: Option<Formation>,
-    purpose: Purpose,
-) -> ConfigRequest {
-    let ours = document.roster.members.get(&member.me).filter(|own| own.config_is_ours);
-    let Some((own, formation)) = ours.zip(formation) else {
-        return ConfigRequest { galera: None };
-    };
-    let identity =
-        member.identity.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.clone();
-    let zones: std::collections::BTreeSet<&Option<String>> =
-        document.roster.members.values().map(|it| &it.zone).collect();
-    let segment = zones.iter().position(|zone| **zone == own.zone).unwrap_or(0);
-    ConfigRequest {
-        galera: Some(GaleraRequest {
-            group: document.name.group(formation),
-            node: own.name.clone(),
-            address: own.address,
-            members: document
-                .roster
-                .members
-                .values()
-                .filter(|it| it.role == Role::Data)
-                .map(|it| it.address)
-                .collect(),
-            segment: u8::try_from(segment).unwrap_or(0),
-            bind_address: None,
-            provider_options: match purpose {
-                Purpose::Start => {
-                    SEEKING.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
-                }
-                Purpose::Rest => std::collections::BTreeMap::new(),
-            },
-            tls: Some(TlsMaterial {
-                ca: identity.ca_certificate,
-                certificate: identity.chain,
-                key: identity.key,
-            }),
-            mixed_tls: false,
-        }),
-    }
 }
 
 #[cfg(test)]

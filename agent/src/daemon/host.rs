@@ -25,6 +25,10 @@ use crate::identity::acceptor::{AcceptorLimits, accept_peers};
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 use crate::systemd::Systemd;
 
+/// How often systemd may refuse to be listened to before the connection counts as lost.
+const FOLLOW_FAILURES_MAX: u32 = 5;
+const FOLLOW_PAUSE: Duration = Duration::from_secs(2);
+
 /// The daemon on its machine.
 #[derive(Debug)]
 pub struct Host {
@@ -142,7 +146,11 @@ impl Host {
         }
         let mut tasks = vec![self.serve_gate(&member)?, self.serve_peers(&member).await?];
         tasks.push(tokio::spawn(round::run(member.clone())));
-        tasks.push(tokio::spawn(follow_server(member.clone())));
+        let (followed, fatal) = (follow_server(member.clone()), self.fatal.clone());
+        tasks.push(tokio::spawn(async move {
+            let why = followed.await;
+            let _ = fatal.send(format!("the connection to systemd is lost: {why}")).await;
+        }));
         tasks.push(tokio::spawn(follow_gossip(member.clone())));
         tasks.push(tokio::spawn(keep_document(member.clone())));
         tasks.push(tokio::spawn(renewal::run(member.clone())));
@@ -193,8 +201,7 @@ impl Host {
         let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
         let limits = AcceptorLimits::default();
         let (incoming, _counters) = accept_peers(listener, &member.credentials, limits)?;
-        let service =
-            relight_proto::v1::peer_server::PeerServer::new(PeerService::new(member.clone()));
+        let service = relight_proto::v1::peer_server::PeerServer::new(PeerService::new(member));
         let fatal = self.fatal.clone();
         Ok(tokio::spawn(async move {
             let server = tonic::transport::Server::builder()
@@ -210,11 +217,22 @@ impl Host {
     }
 }
 
-/// A server that starts, is ready or dies is looked at at once, and not in the next round.
-async fn follow_server(member: Arc<Member>) {
-    let followed = member.watch.systemd.follow(&member.watch.unit, || member.wake.notify_one());
-    if let Err(error) = followed.await {
-        warn!(why = chain(&error), "the server's unit is only looked at from time to time");
+/// A server that starts, is ready or dies is looked at at once, and not in the next round. Resolves
+/// when the bus is gone, with the reason: a connection to it does not come back by itself, and
+/// without it nothing is known of the server.
+async fn follow_server(member: Arc<Member>) -> String {
+    let mut failures = 0;
+    loop {
+        let wake = || member.wake.notify_one();
+        match member.watch.systemd.follow(&member.watch.unit, wake).await {
+            Ok(()) => return "it closed the connection".to_owned(),
+            Err(error) if failures < FOLLOW_FAILURES_MAX => {
+                failures += 1;
+                warn!(why = chain(&error), "the server's unit is only looked at now and then");
+                tokio::time::sleep(FOLLOW_PAUSE).await;
+            }
+            Err(error) => return chain(&error),
+        }
     }
 }
 

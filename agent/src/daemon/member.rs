@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::acting::Acting;
 use super::events::{Event, EventKind, EventLog, Level};
-use super::memory::ViewsKeeper;
+use super::memory::{IdentityKeeper, ViewsKeeper};
 use super::picture::Picture;
 use super::records::{Identity, LastDocument, Life};
 use crate::act::Hands;
@@ -34,7 +34,7 @@ use crate::store::{Loaded, RecordFile, Store, StoreError};
 use crate::systemd::{Systemd, SystemdError};
 
 /// The first drop-in of the gate; where it is, the gate is closed.
-const GATE_DROP_IN: &str = "/etc/systemd/system/mariadb.service.d/00-relight-gate.conf";
+pub const GATE_DROP_IN: &str = "/etc/systemd/system/mariadb.service.d/00-relight-gate.conf";
 /// Where Debian's server listens for local clients.
 const SERVER_SOCKET: &str = "/run/mysqld/mysqld.sock";
 
@@ -112,7 +112,7 @@ pub struct Member {
     /// Its name.
     pub name: NodeName,
     /// Who it is, with its keys.
-    pub identity: Mutex<(Identity, RecordFile<Identity>)>,
+    pub identity: IdentityKeeper,
     /// The configuration of this node.
     pub config: Config,
     /// Durable state.
@@ -141,6 +141,8 @@ pub struct Member {
     pub acting: Acting,
     /// Asks of nodes to freeze are under way.
     pub gathering: tokio::sync::Mutex<()>,
+    /// Somebody with an unknown token is being looked up in the ledger.
+    pub doorway: tokio::sync::Mutex<()>,
     /// Wakes the round.
     pub wake: Arc<Notify>,
     /// What happened.
@@ -218,7 +220,7 @@ impl Member {
             name: identity.name.clone(),
             keeper: Arc::new(Keeper::open(&store, Standing::default())?),
             views: Arc::new(ViewsKeeper::open(&store)?),
-            identity: Mutex::new((identity, identity_file)),
+            identity: IdentityKeeper::new(identity, identity_file),
             config,
             store,
             credentials,
@@ -231,6 +233,7 @@ impl Member {
             hands,
             acting: Acting::default(),
             gathering: tokio::sync::Mutex::new(()),
+            doorway: tokio::sync::Mutex::new(()),
             wake: Arc::new(Notify::new()),
             events,
             picture,

@@ -1,4 +1,5 @@
-//! What the daemon remembers durably of its node's views, with its one writer behind a lock.
+//! What the daemon remembers durably: who its node is, and the views that its server was in. Each
+//! with its one writer behind a lock.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -6,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use relight_core::ids::{GcommId, NodeId};
 
-use super::records::Views;
+use super::records::{Identity, Views};
 use crate::gate::server::RunLog;
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 
@@ -63,6 +64,39 @@ impl ViewsKeeper {
             file.write(&next)?;
             *self.durable() = next;
         }
+        Ok(())
+    }
+}
+
+/// Who this node is, with its keys. Looking does not wait for a renewal that is being synced.
+#[derive(Debug)]
+pub struct IdentityKeeper {
+    /// What is durable. Replaced only by the holder of `file`, after each write.
+    identity: Mutex<Identity>,
+    file: Mutex<RecordFile<Identity>>,
+}
+
+impl IdentityKeeper {
+    /// Goes on from the record.
+    #[must_use]
+    pub fn new(identity: Identity, file: RecordFile<Identity>) -> Self {
+        Self { identity: Mutex::new(identity), file: Mutex::new(file) }
+    }
+
+    /// What is durable.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces it: the disk first, the memory after it.
+    ///
+    /// # Errors
+    /// The disk's; then nothing has changed.
+    pub fn replace(&self, next: Identity) -> Result<(), StoreError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write(&next)?;
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 }

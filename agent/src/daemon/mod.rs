@@ -6,6 +6,7 @@
 
 pub mod acting;
 pub mod carry_out;
+pub mod configuration;
 pub mod coordinate;
 pub mod events;
 pub mod failure;

@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 
 use relight_core::evidence::stored::SyncedView;
 use relight_core::ids::{
-    AcceptorId, BootId, ClusterId, ClusterName, GcommId, Incarnation, NodeId, NodeName,
+    AcceptorId, BootId, ClusterId, ClusterName, Epoch, GcommId, Incarnation, NodeId, NodeName,
 };
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
-use relight_core::lineage::permit::Standing;
+use relight_core::lineage::permit::{Permit, Standing};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{CodecError, Record, RecordKind, decode_payload};
@@ -150,7 +150,35 @@ impl Record for Views {
 
 impl Record for GateRecord {
     const KIND: RecordKind = RecordKind::Gate;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        match version {
+            1 => Ok(Self(decode_payload::<StandingV1>(payload)?.into())),
+            _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
+        }
+    }
+}
+
+/// [`Standing`] in format 1.
+#[derive(Debug, Serialize, Deserialize)]
+struct StandingV1 {
+    frozen: Epoch,
+    permit: Option<Permit>,
+    serial: u64,
+    formed_in: Option<Epoch>,
+    entered: Option<Epoch>,
+    closed_since_start: bool,
+}
+
+impl From<StandingV1> for Standing {
+    fn from(old: StandingV1) -> Self {
+        let StandingV1 { frozen, permit, serial, formed_in, entered, .. } = old;
+        // What an earlier run of the server had is not told: then it counts as not known whether
+        // clients have written.
+        let (closed_since_start, reached) = (false, None);
+        Self { frozen, permit, serial, formed_in, entered, closed_since_start, reached }
+    }
 }
 
 impl Record for LastDocument {
@@ -162,5 +190,40 @@ impl Record for LastDocument {
             1 => Ok(Self(decode_payload::<DocumentV1>(payload)?.into())),
             _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::codec::{decode, encode};
+
+    impl Record for StandingV1 {
+        const KIND: RecordKind = RecordKind::Gate;
+        const VERSION: u16 = 1;
+    }
+
+    /// R12: an older record does not say what an earlier run of the server had.
+    #[test]
+    fn an_older_standing_is_read_and_excuses_nobody() {
+        let old = StandingV1 {
+            frozen: Epoch(4),
+            permit: None,
+            serial: 7,
+            formed_in: Some(Epoch(2)),
+            entered: Some(Epoch(3)),
+            closed_since_start: true,
+        };
+        let GateRecord(read) = decode(&encode(&old).unwrap()).unwrap();
+        let wanted = Standing {
+            frozen: Epoch(4),
+            serial: 7,
+            formed_in: Some(Epoch(2)),
+            entered: Some(Epoch(3)),
+            ..Standing::default()
+        };
+        assert_eq!(read, wanted);
+        assert!(!read.closed_since_start);
     }
 }

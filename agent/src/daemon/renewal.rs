@@ -2,7 +2,7 @@
 //!
 //! Every member holds the CA's key, so no other node has to run for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
@@ -11,11 +11,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::events::{EventKind, Level};
 use super::failure::chain;
 use super::member::{Member, credentials_of};
+use super::memory::IdentityKeeper;
 use super::records::Identity;
 use crate::identity::ca::{CaError, CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role;
 use crate::identity::credentials::{CredentialsError, LiveCredentials};
-use crate::store::{RecordFile, StoreError};
+use crate::store::StoreError;
 
 /// How often the age is looked at.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -55,7 +56,7 @@ pub async fn run(member: Arc<Member>) {
 
 /// A new key and a new certificate: stored first, in force after it. Gives whether it was time.
 fn renew_if_due(
-    held: &Mutex<(Identity, RecordFile<Identity>)>,
+    held: &IdentityKeeper,
     ca: &CertificateAuthority,
     live: &LiveCredentials,
     now: UnixTime,
@@ -63,19 +64,18 @@ fn renew_if_due(
     if !live.current().validity().renewal_due(now) {
         return Ok(false);
     }
-    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    let present = held.identity();
     let key = NodeKey::generate()?;
     let profile = LeafProfile {
-        node: held.0.node,
-        name: held.0.name.clone(),
-        address: held.0.address,
+        node: present.node,
+        name: present.name.clone(),
+        address: present.address,
         role: Role::Peer,
     };
     let chain = ca.issue(&key.request()?, &profile, now)?;
-    let identity = Identity { chain, key: key.pem(), ..held.0.clone() };
+    let identity = Identity { chain, key: key.pem(), ..present };
     let credentials = credentials_of(&identity)?;
-    held.1.write(&identity)?;
-    held.0 = identity;
+    held.replace(identity)?;
     live.swap(credentials)?;
     Ok(true)
 }

@@ -24,7 +24,7 @@ use super::events::{EventWatch, Level};
 use super::failure::chain;
 use super::member::Member;
 use super::picture::{MemberPicture, Picture};
-use super::{carry_out, coordinate};
+use super::{carry_out, configuration, coordinate};
 use crate::act::ActError;
 use crate::observe::node::Look;
 use crate::observe::server::Freshness;
@@ -58,6 +58,8 @@ pub struct Thread {
     pub taking: Option<JoinHandle<Result<(), ActError>>>,
     /// A view is being made durable; gives it, or nothing if it has to be tried again.
     pub noting: Option<JoinHandle<Result<Option<NotedView>, ActError>>>,
+    /// The configuration is being written for the present roster; gives for which.
+    pub configuring: Option<JoinHandle<Result<u64, ActError>>>,
     /// A server that does not end is being killed.
     pub killing: Option<JoinHandle<()>>,
     /// What the Galera configuration was last written for.
@@ -182,7 +184,7 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     }
     // Clients wait for what is above, and nobody for what is below.
     carry_out::keep_views(member, thread, &picture, &look).await;
-    carry_out::configure_for_roster(member, thread, &picture, &look).await;
+    configuration::configure_for_roster(member, thread, &picture, &look).await;
     picture
 }
 

@@ -27,8 +27,8 @@ use super::transport::{GossipCounters, LiveKeyring, SealedTransport, Speaker};
 /// The largest sum of keys and values that one node may publish. Aim at 1 KiB: what is longer than
 /// a packet travels in fragments, and one lost fragment loses all.
 pub const FACTS_BYTES_MAX: usize = 4096;
-/// A tick of the observer that is this late means that the process did not run (facts/cluster.md 1.1,
-/// SIGSTOP).
+/// A tick of the observer that is this late means that the process did not run
+/// (facts/cluster.md 1.1, SIGSTOP).
 const LATE: Duration = Duration::from_secs(1);
 const LEAVING: &str = "leaving";
 

@@ -250,6 +250,7 @@ impl NodeWatch {
             position,
             frontier,
             served,
+            reached: standing.reached,
             weight,
             quorum_ignored,
             lingering,

@@ -38,6 +38,10 @@ impl OneUnit {
         };
         names.into_iter().map(row).collect()
     }
+
+    fn load_unit(&self, _name: String) -> fdo::Result<OwnedObjectPath> {
+        OwnedObjectPath::try_from("/unit").map_err(|error| fdo::Error::Failed(error.to_string()))
+    }
 }
 
 impl OneUnit {
@@ -68,4 +72,17 @@ async fn a_unit_that_waits_for_its_turn_is_starting() {
         let answer = systemd.is_starting("a.service").await.ok();
         assert_eq!(answer, starting, "{active:?} {job}");
     }
+}
+
+/// A connection to the bus does not come back by itself; whoever follows a unit has to learn it.
+#[tokio::test]
+async fn following_a_unit_ends_with_the_connection() {
+    let one = OneUnit { active: Some("active"), job: 0 };
+    let (systemd, server) = one.serve().await.unwrap();
+    let followed = tokio::spawn(async move { systemd.follow("a.service", || {}).await });
+    tokio::task::yield_now().await;
+    assert!(!followed.is_finished(), "it ends by itself");
+    server.close().await.unwrap();
+    let limit = std::time::Duration::from_secs(30);
+    tokio::time::timeout(limit, followed).await.unwrap().unwrap().ok();
 }

@@ -96,6 +96,10 @@ fn take(
         RecoveryRun::NoDatabase
     } else if leftovers.unfinished() {
         RecoveryRun::TransferUnfinished
+    } else if !leftovers.listed {
+        // Half a transfer would be recovered as if it were a database.
+        let why = format!("{} cannot be listed", datadir.display());
+        RecoveryRun::NotStarted { why }
     } else {
         recover(datadir)
     };

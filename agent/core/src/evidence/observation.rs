@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::frontier::{Frontier, ViewMember};
 use crate::ids::{AcceptorId, Epoch, GcommId, HistoryId, Incarnation, NodeId, Seqno};
 use crate::lineage::permit::Permit;
-use crate::position::StoredPosition;
+use crate::position::{Position, StoredPosition};
 
 /// What the `mariadbd` process of a node is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -142,6 +142,11 @@ pub struct NodeObservation {
     pub frontier: Frontier,
     /// Whether acknowledged rows may depend on this server's last run.
     pub served: Served,
+    /// Up to where clients may have written through an earlier run of this server in the epoch that
+    /// it is of; nothing when it has had none ([`Standing::reached`]).
+    ///
+    /// [`Standing::reached`]: crate::lineage::permit::Standing::reached
+    pub reached: Option<Position>,
     /// `pc.weight` as configured; nothing when not known.
     pub weight: Option<u32>,
     /// Whether `pc.ignore_sb` or `pc.ignore_quorum` is set; nothing when not known.

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, Formation, HistoryId};
+use crate::position::Position;
 
 /// What a start of the server is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +101,10 @@ pub struct Standing {
     /// Proven: no client was let in since the last start that used a permit. Only where the
     /// configuration is ours, because only then a start is `read_only` (R14).
     pub closed_since_start: bool,
+    /// The highest position that this data had when a start was permitted in the epoch that it is
+    /// of already: a server of that epoch that ended, and joins again. Clients may have written up
+    /// to there, whatever that start then does to the data (R12).
+    pub reached: Option<Position>,
 }
 
 /// What is asked for when a permit is granted.
@@ -115,6 +120,8 @@ pub struct Grant {
     pub formation: Option<Formation>,
     /// The history that the component must have.
     pub history: Option<HistoryId>,
+    /// Where the data stands now, as far as that is known.
+    pub position: Option<Position>,
 }
 
 impl Standing {
@@ -129,7 +136,7 @@ impl Standing {
     /// [`Refusal::Frozen`] for an epoch before the freeze or before one that was entered,
     /// [`Refusal::Spent`] when this node has already used a permit to form in this epoch.
     pub fn grant(&mut self, grant: Grant) -> Result<&Permit, Refusal> {
-        let Grant { epoch, component, mode, formation, history } = grant;
+        let Grant { epoch, component, mode, formation, history, position } = grant;
         // A late order must not lead back: what was entered is promised like what was frozen.
         let promised = self.frozen.max(self.entered.unwrap_or_default());
         if epoch < promised {
@@ -137,6 +144,9 @@ impl Standing {
         }
         if mode != Mode::Join && self.formed_in.is_some_and(|formed_in| formed_in >= epoch) {
             return Err(Refusal::Spent { epoch, mode });
+        }
+        if self.entered == Some(component) {
+            self.reached = later(self.reached, position);
         }
         self.serial = self.serial.saturating_add(1);
         let (serial, used) = (self.serial, false);
@@ -172,6 +182,10 @@ impl Standing {
         self.check(bootstraps)?;
         let permit = self.permit.as_mut().ok_or(Refusal::NoPermit)?;
         permit.used = true;
+        if self.entered < Some(permit.component) {
+            // What it had is at or below the base of the epoch that it enters now (R16).
+            self.reached = None;
+        }
         self.entered = self.entered.max(Some(permit.component));
         self.closed_since_start = permit.formation.is_some();
         if permit.mode != Mode::Join {
@@ -194,14 +208,23 @@ impl Standing {
     }
 }
 
+/// The later of two positions; of two histories the present one.
+fn later(before: Option<Position>, now: Option<Position>) -> Option<Position> {
+    match (before, now) {
+        (Some(before), Some(now)) if before > now => Some(before),
+        (before, now) => now.or(before),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use crate::ids::Seqno;
 
     fn ask(epoch: u64, mode: Mode) -> Grant {
         let (epoch, formation) = (Epoch(epoch), Some(Formation(1)));
-        Grant { epoch, component: epoch, mode, formation, history: None }
+        Grant { epoch, component: epoch, mode, formation, history: None, position: None }
     }
 
     #[test]
@@ -243,6 +266,27 @@ mod tests {
         standing.freeze(Epoch(3));
         assert_eq!(standing.frozen, Epoch(5));
         standing.grant(ask(5, Mode::Join)).unwrap();
+    }
+
+    #[test]
+    fn what_a_server_of_the_same_epoch_had_is_remembered_until_the_next_one() {
+        let at = |number, seqno| {
+            Some(Position { history: HistoryId::from_number(number), seqno: Seqno(seqno) })
+        };
+        let mut standing = Standing::default();
+        let mut start = |component: u64, position| {
+            let asked = Grant { component: Epoch(component), position, ..ask(9, Mode::Join) };
+            standing.grant(asked).unwrap();
+            let granted = standing.reached;
+            standing.admit(false).unwrap();
+            (granted, standing.reached)
+        };
+        assert_eq!(start(3, at(1, 50)), (None, None), "it enters the epoch");
+        assert_eq!(start(3, at(1, 100)), (at(1, 100), at(1, 100)));
+        assert_eq!(start(3, None), (at(1, 100), at(1, 100)), "its data broke in that start");
+        assert_eq!(start(3, at(1, 99)), (at(1, 100), at(1, 100)));
+        assert_eq!(start(3, at(2, 7)), (at(2, 7), at(2, 7)), "another history");
+        assert_eq!(start(4, at(2, 8)), (at(2, 7), None), "the next epoch has a base of its own");
     }
 
     #[test]

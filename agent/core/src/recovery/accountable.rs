@@ -7,13 +7,15 @@ use crate::evidence::frontier::{Exit, Frontier, View, ViewMember};
 use crate::evidence::observation::{NodeObservation, Served};
 use crate::ids::NodeId;
 use crate::ledger::document::Document;
-use crate::position::StoredPosition;
+use crate::position::{Position, StoredPosition};
 
 /// Whose acknowledged rows a formation has to hold: the data members of V*, or everybody when all
 /// are here and no view is known (R12).
 ///
-/// A server that was started in the newest epoch and never let clients write has acknowledged
-/// nothing since, and what it had before is below the base of that epoch; a server that was in no
+/// A server that was started in the newest epoch and has not let clients write since has
+/// acknowledged nothing since. What it had before is below the base of that epoch, or, where it was
+/// of that epoch already, at or below the position with which it was started again: then somebody
+/// has to be there with usable data that comes as far. A server that was in no
 /// primary view and has no data has never acknowledged anything. While a decision is open nobody
 /// has let clients in since it was made: what it was made of has been weighed. And what a node had
 /// that has not entered the newest epoch was weighed when that epoch was decided.
@@ -40,7 +42,8 @@ pub fn accountable(
         let nothing_new = report.served == Served::NotSinceStart
             && report.position != StoredPosition::Unknown
             && report.entered == Some(document.component())
-            && document.component().0 > 0;
+            && document.component().0 > 0
+            && report.reached.is_none_or(|reached| is_held(document, reports, reached));
         let never_any =
             report.frontier == Frontier::Never && report.position == StoredPosition::Nothing;
         // Data that is usable always counts: it can only help.
@@ -56,6 +59,15 @@ pub fn accountable(
         .filter(|report| !excused(report))
         .map(|report| report.node)
         .collect()
+}
+
+/// Whether somebody has all rows up to a position of the newest epoch, in data that can be used.
+/// Nothing is formed below the highest usable position (R7).
+fn is_held(document: &Document, reports: &[&NodeObservation], reached: Position) -> bool {
+    reports.iter().any(|report| {
+        let has = |at: Position| at.history == reached.history && at >= reached;
+        report.entered == Some(document.component()) && report.position.usable().is_some_and(has)
+    })
 }
 
 /// Whether this node may have been in a later view than all that is known of, with data that lies

@@ -313,8 +313,8 @@ fn replace(document: &Document, survey: &Survey, epoch: Epoch) -> Verdict {
     if !silent.is_empty() {
         return Verdict::Hold(Hold::HolderSilent { epoch, holders: silent });
     }
-    let reports = holders.iter().filter_map(|holder| survey.observations.get(holder));
-    stop_first(document, reports).unwrap_or_else(|| form(document, survey))
+    // Nobody is in its component, so whoever is on the way into it waits for nothing.
+    stop_first(document, survey.data_nodes(document)).unwrap_or_else(|| form(document, survey))
 }
 
 /// Nobody is in a primary component, and no decision is open. While somebody is unheard a server

@@ -191,6 +191,7 @@ fn decided(document: &Document, decision: &Decision, own: &NodeObservation) -> N
             mode,
             formation: decision.formation,
             history: decision.history,
+            position: own.position.at(),
         })
     };
     let configure = Action::Configure { formation: decision.formation };
@@ -227,6 +228,7 @@ fn found(document: &Document, decision: &Decision, own: &NodeObservation) -> Nod
         mode: Mode::Bootstrap,
         formation: decision.formation,
         history: document.history(),
+        position: own.position.at(),
     });
     lead(Action::Configure { formation: decision.formation }, own, grant)
 }
@@ -272,6 +274,7 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
         mode: Mode::Join,
         formation,
         history: document.history(),
+        position: own.position.at(),
     });
     let actions = vec![Action::Configure { formation }, first, grant, Action::Start];
     NodePlan { actions, because: Because::Joins }

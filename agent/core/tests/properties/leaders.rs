@@ -6,7 +6,7 @@ use relight_core::evidence::frontier::{Exit, Frontier, ViewFile};
 use relight_core::evidence::observation::{NodeObservation, Served, ServerState};
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::Epoch;
-use relight_core::ledger::document::Frozen;
+use relight_core::ledger::document::{Frozen, Step};
 use relight_core::lineage::epoch::Lane;
 use relight_core::position::{Quality, StoredPosition};
 use relight_core::recovery::form::formation;
@@ -57,6 +57,57 @@ fn a_joiner_whose_transfer_was_cut_does_not_keep_the_others_down() {
         let verdict = verdict_of(&document(3), nodes.clone());
         assert!(matches!(verdict, Verdict::Hold(Hold::PositionUnusable { .. })), "{verdict:?}");
     }
+}
+
+/// R12: clients wrote through a server of the epoch; it was killed, joins again, and all lose their
+/// power before the others have applied what it acknowledged. Its start has made its data unusable.
+#[test]
+fn a_joiner_that_served_in_the_epoch_before_counts_unless_others_have_its_rows() {
+    let mut nodes = trio();
+    let highest = nodes.iter().filter_map(|it| it.position.usable()).map(|it| it.seqno.0).max();
+    let highest = highest.unwrap();
+    nodes[2] = NodeObservation {
+        position: StoredPosition::Nothing,
+        served: Served::NotSinceStart,
+        reached: Some(at(1, highest)),
+        ..nodes[2].clone()
+    };
+    let formed = |nodes: &[NodeObservation; 3]| verdict_of(&document(3), nodes.to_vec());
+    let trio: [NodeObservation; 3] = nodes.clone().try_into().unwrap();
+    assert!(matches!(formed(&trio), Verdict::Decide { .. }), "node 1 or 2 has all that it had");
+    let mut ahead = trio.clone();
+    ahead[2].reached = Some(at(1, highest + 1));
+    let waits = Verdict::Hold(Hold::PositionUnusable { nodes: [node(3)].into() });
+    assert_eq!(formed(&ahead), waits);
+    let mut elsewhere = trio.clone();
+    elsewhere[2].reached = Some(at(2, 1));
+    assert_eq!(formed(&elsewhere), waits, "rows of another history are with nobody");
+    // Where its view was not noted by anybody, it counts as well.
+    for report in &mut ahead {
+        if let Frontier::Known { synced, .. } = &mut report.frontier {
+            *synced = false;
+        }
+    }
+    assert_eq!(formed(&ahead), waits);
+}
+
+/// R11: the leader of a cold start went before it was opened, and came back off. Joiners that wait
+/// for its component say nothing about their data, so they are stopped first.
+#[test]
+fn joiners_of_a_component_that_is_gone_are_stopped() {
+    let mut document = deciding(3, decision(Lane::Cold, &[1], 5));
+    document.decision.as_mut().unwrap().step = Step::Formed;
+    let mut nodes = trio();
+    nodes[0].entered = Some(Epoch(3));
+    nodes[0].formed_in = Some(Epoch(3));
+    for report in &mut nodes[1..] {
+        report.entered = Some(Epoch(3));
+        report.server = ServerState::Starting;
+        report.position = StoredPosition::Unknown;
+    }
+    let verdict = verdict_of(&document, nodes);
+    let epoch = document.last_epoch.next();
+    assert_eq!(verdict, Verdict::Freeze { epoch, nodes: [node(2), node(3)].into() });
 }
 
 /// R1: a server that has just stopped after it formed may be ahead by its view changes. Deciding

@@ -30,7 +30,7 @@ fn any_deed() -> impl Strategy<Value = (Deed, bool)> {
 
 fn granted(epoch: u64, mode: Mode) -> Grant {
     let epoch = Epoch(epoch);
-    Grant { epoch, component: epoch, mode, formation: None, history: None }
+    Grant { epoch, component: epoch, mode, formation: None, history: None, position: None }
 }
 
 /// What the world has seen of a node: only what was answered after the record was durable.
@@ -55,6 +55,7 @@ fn carried_out(before: &Standing, deed: Deed) -> (Standing, Option<Permit>) {
                 mode,
                 formation: None,
                 history: None,
+                position: None,
             };
             let _ = standing.grant(grant);
             None

@@ -114,6 +114,7 @@ pub fn off(number: u64, view: View) -> NodeObservation {
         position: stored(1, 5, Quality::Recovered),
         frontier: Frontier::Known { view, exit: Exit::Crashed, file: ViewFile::Same, synced: true },
         served: Served::Possibly,
+        reached: None,
         weight: Some(1),
         quorum_ignored: Some(false),
         lingering: false,

@@ -124,6 +124,7 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
             synced: true,
         },
         served: Served::Possibly,
+        reached: None,
         weight: Some(1),
         quorum_ignored: Some(false),
         lingering: false,

@@ -15,7 +15,7 @@ struct Node {
     dir: TempDir,
     ca: CertificateAuthority,
     live: LiveCredentials,
-    held: Mutex<(Identity, RecordFile<Identity>)>,
+    held: IdentityKeeper,
 }
 
 fn at(days: u32) -> UnixTime {
@@ -56,7 +56,7 @@ fn node() -> Node {
         Loaded::Missing(vacancy) => vacancy.create(&identity).unwrap(),
         Loaded::Present(..) => panic!("a fresh store holds an identity"),
     };
-    let held = Mutex::new((identity, file));
+    let held = IdentityKeeper::new(identity, file);
     Node { dir, ca, live, held }
 }
 

@@ -79,7 +79,7 @@ fn place() -> Place {
 
 fn grant(mode: Mode) -> Grant {
     let (epoch, formation) = (Epoch(7), Some(Formation(7)));
-    Grant { epoch, component: epoch, mode, formation, history: None }
+    Grant { epoch, component: epoch, mode, formation, history: None, position: None }
 }
 
 fn flag() -> Vec<BootstrapFlag> {

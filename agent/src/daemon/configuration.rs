@@ -1,0 +1,118 @@
+//! Which configuration this node's server is to have, and when it is written at rest.
+
+use std::sync::Arc;
+
+use relight_core::ids::Formation;
+use relight_core::ledger::document::Document;
+use relight_core::ledger::roster::Role;
+use tracing::warn;
+
+use super::failure::chain;
+use super::member::Member;
+use super::picture::MemberPicture;
+use super::round::Thread;
+use crate::observe::node::Look;
+use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
+use crate::units::galera_config::SEEKING;
+
+/// The cluster address follows the roster, also while the server runs. Writing takes a dozen syncs,
+/// so rounds go on meanwhile.
+pub async fn configure_for_roster(
+    member: &Arc<Member>,
+    thread: &mut Thread,
+    picture: &Arc<MemberPicture>,
+    look: &Look,
+) {
+    match &mut thread.configuring {
+        Some(configuring) if !configuring.is_finished() => return,
+        Some(configuring) => {
+            match configuring.await {
+                Ok(Ok(mark)) => thread.configured = Some(mark),
+                Ok(Err(error)) => {
+                    thread.patience.failed();
+                    warn!(why = chain(&error), "the configuration could not follow the roster");
+                }
+                Err(error) => warn!(why = chain(&error), "writing the configuration was given up"),
+            }
+            thread.configuring = None;
+        }
+        None => {}
+    }
+    let (document, own) = (&picture.document, &look.observation);
+    let ours = document.roster.members.get(&member.me).is_some_and(|it| it.config_is_ours);
+    let settled = picture.quorum && document.in_charge && document.decision.is_none();
+    if !ours || !settled || !picture.gate_closed || !own.is_synced() {
+        return;
+    }
+    let mark = document.roster.members.values().fold(document.last_formation.0, |mark, it| {
+        mark.wrapping_mul(31).wrapping_add(it.address.to_string().bytes().map(u64::from).sum())
+    });
+    if thread.configured == Some(mark) || thread.patience.waits() {
+        return;
+    }
+    let Some(hands) = member.acting.aside() else { return };
+    let request = request(member, document, document.formation(), Purpose::Rest);
+    let member = member.clone();
+    thread.configuring = Some(tokio::spawn(async move {
+        let written = member.hands.configure(&request).await;
+        drop(hands);
+        member.wake.notify_one();
+        written.map(|()| mark)
+    }));
+}
+
+/// What a configuration is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A start that follows: the members look for each other.
+    Start,
+    /// Whatever comes next. A start that somebody else makes, once Relight is gone, finds a
+    /// configuration without numbers of ours.
+    Rest,
+}
+
+/// What the configuration unit is asked to write for this node.
+#[must_use]
+pub fn request(
+    member: &Member,
+    document: &Document,
+    formation: Option<Formation>,
+    purpose: Purpose,
+) -> ConfigRequest {
+    let ours = document.roster.members.get(&member.me).filter(|own| own.config_is_ours);
+    let Some((own, formation)) = ours.zip(formation) else {
+        return ConfigRequest { galera: None };
+    };
+    let identity = member.identity.identity();
+    let zones: std::collections::BTreeSet<&Option<String>> =
+        document.roster.members.values().map(|it| &it.zone).collect();
+    let segment = zones.iter().position(|zone| **zone == own.zone).unwrap_or(0);
+    ConfigRequest {
+        galera: Some(GaleraRequest {
+            group: document.name.group(formation),
+            node: own.name.clone(),
+            address: own.address,
+            members: document
+                .roster
+                .members
+                .values()
+                .filter(|it| it.role == Role::Data)
+                .map(|it| it.address)
+                .collect(),
+            segment: u8::try_from(segment).unwrap_or(0),
+            bind_address: None,
+            provider_options: match purpose {
+                Purpose::Start => {
+                    SEEKING.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+                }
+                Purpose::Rest => std::collections::BTreeMap::new(),
+            },
+            tls: Some(TlsMaterial {
+                ca: identity.ca_certificate,
+                certificate: identity.chain,
+                key: identity.key,
+            }),
+            mixed_tls: false,
+        }),
+    }
+}
