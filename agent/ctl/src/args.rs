@@ -166,9 +166,9 @@ pub struct JoinArgs {
     pub token: String,
     #[command(flatten)]
     pub place: Place,
-    /// data: runs a database; witness: only votes
-    #[arg(long, value_enum, default_value_t = Role::Data)]
-    pub role: Role,
+    /// data: runs a database; witness: only votes [default: the role in relight.toml]
+    #[arg(long, value_enum)]
+    pub role: Option<Role>,
     /// Say what would be done, change nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -58,16 +58,17 @@ pub async fn init(session: &Session, args: InitArgs) -> Result<Exit, Failure> {
 /// # Errors
 /// A text that is no token, the agent's refusal, or that it cannot be reached.
 pub async fn join(session: &Session, args: JoinArgs) -> Result<Exit, Failure> {
-    let role = match args.role {
+    // The agent puts what relight.toml says where nothing was typed.
+    let role = args.role.map(|role| match role {
         Role::Data => "data",
         Role::Witness => "witness",
-    };
+    });
     let request = pb::JoinRequest {
         token: token(&args.token)?,
         name: args.place.name,
         address: args.place.address,
         zone: args.place.zone,
-        role: Some(role.into()),
+        role: role.map(Into::into),
         dry_run: args.dry_run,
         give_up: args.give_up,
     };

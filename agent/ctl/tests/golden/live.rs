@@ -117,6 +117,24 @@ async fn a_token_from_standard_input_reaches_the_agent_whole() {
     }
 }
 
+/// A default of this program would overrule relight.toml.
+#[tokio::test]
+async fn a_join_sends_only_what_was_typed() {
+    let asked = Arc::default();
+    let steps = vec![canned::finished(Default::default())];
+    let agent = FakeAgent { steps, asked: Arc::clone(&asked), ..Default::default() };
+    let folder = served(agent);
+    for role in [None, Some("data"), Some("witness")] {
+        let mut command = program(folder.path());
+        command.args(["join", "relight1.x"]).args(role.map(|role| format!("--role={role}")));
+        let output = timeout(LIMIT, command.output()).await.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let asked = std::mem::take(&mut *asked.lock().unwrap());
+        let sent = format!("name: None, address: None, zone: None, role: {role:?}, dry_run: false");
+        assert!(asked[0].contains(&sent), "{sent} is missing in {}", asked[0]);
+    }
+}
+
 #[tokio::test]
 async fn the_gate_opens_while_the_agent_is_dead() {
     let folder = tempfile::tempdir().unwrap();
