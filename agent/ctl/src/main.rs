@@ -9,6 +9,7 @@ mod connect;
 mod failure;
 mod render;
 mod session;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -19,7 +20,10 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::end(&error),
+    };
     let session = Session::new(&arguments.shared);
     let exit = run(&session, arguments).unwrap_or_else(|failure| {
         session::note(&failure.render(session.paint_notes));

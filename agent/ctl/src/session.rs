@@ -26,16 +26,11 @@ pub struct Session {
 impl Session {
     /// Looks around once.
     pub fn new(shared: &Shared) -> Self {
-        let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let refused = shared.no_color || set("NO_COLOR");
-        let forced = set("CLICOLOR_FORCE");
-        let paint =
-            |terminal| Paint::choose(Surroundings { terminal: terminal && !dumb, refused, forced });
+        let paint = paint(io::stdout().is_terminal(), shared.no_color);
         Self {
             socket: shared.socket.clone(),
-            canvas: Canvas { width: width(), paint: paint(io::stdout().is_terminal()) },
-            paint_notes: paint(io::stderr().is_terminal()),
+            canvas: Canvas { width: width(), paint },
+            paint_notes: paint_notes(shared.no_color),
         }
     }
 
@@ -57,6 +52,18 @@ impl Session {
         let size = terminal_size::terminal_size_of(io::stderr());
         size.map(|(width, _)| usize::from(width.0))
     }
+}
+
+/// Colours of standard error, also for a command line that made no session.
+pub fn paint_notes(no_color: bool) -> Paint {
+    paint(io::stderr().is_terminal(), no_color)
+}
+
+fn paint(terminal: bool, no_color: bool) -> Paint {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let (refused, forced) = (no_color || set("NO_COLOR"), set("CLICOLOR_FORCE"));
+    Paint::choose(Surroundings { terminal: terminal && !dumb, refused, forced })
 }
 
 /// Columns: COLUMNS if set, else of the terminal on standard output; none for files and pipes.

@@ -79,13 +79,7 @@ fn odd_words(node: &Node) -> Result<()> {
     for (words, code, says) in cases {
         let all: Vec<&str> = ["agentctl"].iter().chain(words).copied().collect();
         let verb = words.iter().take(3).copied().collect::<Vec<_>>().join(" ");
-        if says.is_empty() {
-            // The parser of the command line has its own words.
-            let answer = node.exec(&all)?;
-            ensure!(answer.code == code, "{verb}: code {}: {}", answer.code, answer.stderr);
-        } else {
-            refused(node, &all, code, says).with_context(|| verb)?;
-        }
+        refused(node, &all, code, says).with_context(|| verb)?;
     }
     Ok(())
 }

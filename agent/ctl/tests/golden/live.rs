@@ -206,6 +206,35 @@ async fn completions_and_manual_pages_are_made() {
     assert!(folder.path().join("agentctl-status.1").exists());
 }
 
+/// Help and version are answers; help for want of a verb is a remark, and wrong usage.
+#[tokio::test]
+async fn help_and_version_are_no_failures() {
+    let folder = tempfile::tempdir().unwrap();
+    for (words, exit, says) in [
+        (&["--help"][..], 0, "Exit codes:"),
+        (&["help", "token"], 0, "Usage: agentctl token"),
+        (&["token", "create", "--help"], 0, "Usage: agentctl token create"),
+        (&["--version"], 0, "agentctl 0.1.0\n"),
+        (&[], 2, "Exit codes:"),
+        (&["token"], 2, "Usage: agentctl token"),
+        (&["token", "--socket", "no.sock"], 2, "Usage: agentctl token"),
+    ] {
+        let mut command = program(folder.path());
+        // As for whoever has no variable of ours; the one below has it.
+        command.env_remove("RELIGHT_SOCKET").args(words);
+        let without = timeout(LIMIT, command.output()).await.unwrap().unwrap();
+        let mut command = program(folder.path());
+        let output = timeout(LIMIT, command.args(words).output()).await.unwrap().unwrap();
+        assert_eq!(without, output, "{words:?}");
+        let (out, err) = (output.stdout, output.stderr);
+        let (text, other) = if exit == 0 { (out, err) } else { (err, out) };
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(output.status.code(), Some(exit), "{words:?}: {text}");
+        assert!(text.contains(says) && other.is_empty(), "{words:?}: {text}");
+        assert!(!text.contains("error:") && !text.contains("hint:"), "{words:?}: {text}");
+    }
+}
+
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_failure() {
     let folder =

@@ -330,6 +330,39 @@ async fn events_and_plan() {
     story.ends();
 }
 
+/// Nobody is behind the socket: none of it gets so far.
+#[tokio::test]
+async fn wrong_usage_is_told_in_three_lines() {
+    let mut story = Story::unserved("usage");
+    for line in [
+        "agentctl statsu",
+        "agentctl nonsense",
+        "agentctl token lst",
+        "agentctl help nonsense",
+        "agentctl status --wathc",
+        "agentctl status --watch --wait healthy",
+        "agentctl status --watch --watch",
+        "agentctl status --wait forever",
+        "agentctl status -o jsn",
+        "agentctl status -o",
+        "agentctl --socket",
+        "agentctl --frm status",
+        "agentctl join",
+        "agentctl remove db-c db-d",
+        "agentctl config set",
+        "agentctl config set recovery.open_size -1",
+        "agentctl token create --uses 0",
+        "CLICOLOR_FORCE=1 agentctl pause",
+        "CLICOLOR_FORCE=1 agentctl pause --no-color",
+    ] {
+        let before = story.transcript.len();
+        story.types(line).await;
+        // The line itself, `--- stderr`, the three, `--- exit 2`, an empty one.
+        assert_eq!(story.transcript[before..].lines().count(), 7, "{line}");
+    }
+    story.ends();
+}
+
 #[tokio::test]
 async fn steering() {
     let steps = vec![
