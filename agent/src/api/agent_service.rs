@@ -60,11 +60,11 @@ impl AgentService {
         })
     }
 
-    /// One change of the ledger for a person.
+    /// One change of the ledger for a person; `told` says what its own refusal means to them.
     async fn change<E: std::error::Error + Send + 'static>(
         &self,
         how: impl Fn(&Document) -> Result<Document, E> + Send + Sync,
-        hint: impl Fn(&E) -> String,
+        told: impl Fn(&E) -> Failure,
     ) -> Result<Arc<Document>, Status> {
         let member = self.member().await?;
         match member.ledger.change(how).await {
@@ -72,10 +72,7 @@ impl AgentService {
                 nudge(&member, document.version);
                 Ok(document)
             }
-            Err(ChangeError::Refused(error)) => {
-                let hint = hint(&error);
-                Err(wire::status_of(&Failure::refused(error.to_string(), hint)))
-            }
+            Err(ChangeError::Refused(error)) => Err(wire::status_of(&told(&error))),
             Err(ChangeError::Unreachable(error)) => Err(wire::status_of(
                 &Failure::new(
                     Kind::Holding,
@@ -220,7 +217,7 @@ impl Agent for AgentService {
                 next.tokens.insert(record.token_id, record.clone());
                 Ok::<_, std::convert::Infallible>(next)
             },
-            |_| String::new(),
+            |never| match *never {},
         )
         .await?;
         let info = wire::token_info(&record, SystemTime::now());
@@ -251,7 +248,7 @@ impl Agent for AgentService {
                     }
                     Ok(next)
                 },
-                |_| "`agentctl token list` lists them".to_owned(),
+                |error| Failure::refused(error.to_string(), "`agentctl token list` lists them"),
             )
             .await?;
         let record = document.tokens.iter().find(|(name, _)| named(name)).map(|(_, it)| it);
@@ -285,7 +282,7 @@ impl Agent for AgentService {
         let pause = Pause { reason, until_unix_ms, by };
         self.change(
             |document| Ok::<_, std::convert::Infallible>(document.with_pause(Some(pause.clone()))),
-            |_| String::new(),
+            |never| match *never {},
         )
         .await?;
         Ok(Response::new(v1::PauseReply { paused: Some(wire::pause_state(&pause)) }))
@@ -294,7 +291,7 @@ impl Agent for AgentService {
     async fn resume(&self, _: Request<v1::ResumeRequest>) -> Outcome<v1::ResumeReply> {
         let none =
             |document: &Document| Ok::<_, std::convert::Infallible>(document.with_pause(None));
-        self.change(none, |_| String::new()).await?;
+        self.change(none, |never| match *never {}).await?;
         Ok(Response::new(v1::ResumeReply {}))
     }
 
@@ -369,7 +366,7 @@ impl Agent for AgentService {
                     next.settings.set(&key, &value)?;
                     Ok(next)
                 },
-                relight_core::ledger::settings::SettingError::hint,
+                wire::setting_failure,
             )
             .await?;
         if let Some(member) = self.host.member().await {

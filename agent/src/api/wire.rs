@@ -24,7 +24,7 @@ use std::time::SystemTime;
 
 use prost::Message;
 use relight_core::ledger::document::Pause;
-use relight_core::ledger::settings::{KEYS, Key, Settings};
+use relight_core::ledger::settings::{KEYS, Key, SettingError, Settings};
 use relight_core::ledger::token::TokenRecord;
 use relight_proto::v1;
 use time::OffsetDateTime;
@@ -123,6 +123,13 @@ fn wire_setting(settings: &Settings, key: &Key) -> v1::Setting {
         help: key.help.to_owned(),
         accepts: format!("a whole number from {} to {}", key.least, key.greatest),
     }
+}
+
+/// Why a setting was not changed. Key and value are the caller's: no state of the cluster would
+/// make them right.
+#[must_use]
+pub fn setting_failure(error: &SettingError) -> Failure {
+    Failure::new(Kind::Usage, error.to_string(), error.hint())
 }
 
 /// A join token, as it stands at `now`.

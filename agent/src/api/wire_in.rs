@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use tonic::Status;
 
 use super::wire::DETAIL_KEY;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::daemon::failure::{Failure, Kind};
 
 /// The failure that another agent told, in its three parts.
@@ -43,11 +43,16 @@ pub fn ms_of_rfc3339(text: &str) -> Option<u64> {
 pub fn local_settings(config: &Config) -> Vec<Setting> {
     let default = Config::default();
     let words = |config: &Config| {
+        let role = match config.role {
+            Role::Data => "data",
+            Role::Witness => "witness",
+        };
         let or_detected = |value: Option<String>| value.unwrap_or_else(|| "detected".to_owned());
         [
             ("name", or_detected(config.name.as_ref().map(ToString::to_string))),
             ("address", or_detected(config.address.map(|it| it.to_string()))),
             ("zone", config.zone.as_ref().map_or("none".to_owned(), ToString::to_string)),
+            ("role", role.to_owned()),
             ("manage_config", config.manage_config.to_string()),
             ("paths.state_dir", config.paths.state_dir.display().to_string()),
             ("paths.run_dir", config.paths.run_dir.display().to_string()),

@@ -57,14 +57,11 @@ pub fn bad_config(stage: &mut Stage) -> Result<()> {
 /// Verbs of `agentctl` with words that do not fit.
 fn odd_words(node: &Node) -> Result<()> {
     let long = "x".repeat(501);
-    let cases: [(&[&str], i32, &[&str]); 13] = [
-        (
-            &["config", "set", "recovery.nothing", "1"],
-            REFUSED,
-            &["recovery.nothing", "config show"],
-        ),
-        (&["config", "set", "recovery.merge_grace", "soon"], REFUSED, &["`soon`", "whole number"]),
-        (&["config", "set", "recovery.open_size", "-1"], USAGE, &[]),
+    let cases: [(&[&str], i32, &[&str]); 14] = [
+        (&["config", "get", "recovery.nothing"], USAGE, &["recovery.nothing", "config show"]),
+        (&["config", "set", "recovery.nothing", "1"], USAGE, &["recovery.nothing", "config show"]),
+        (&["config", "set", "recovery.merge_grace", "soon"], USAGE, &["`soon`", "whole number"]),
+        (&["config", "set", "recovery.open_size", "-1"], USAGE, &["'-1'", "config set --help"]),
         (&["token", "create", "--ttl", "1s"], USAGE, &["time to live", "1m to 7d"]),
         (&["token", "create", "--ttl", "30d"], USAGE, &["time to live", "1m to 7d"]),
         (&["token", "revoke", "0123456789abcdef"], REFUSED, &["token list"]),

@@ -107,15 +107,25 @@ pub async fn get(session: &Session, args: &ConfigGetArgs) -> Result<Exit, Failur
     let config = fetch(session).await?;
     let mut all = config.settings.iter().chain(&config.local);
     let Some(setting) = all.find(|setting| setting.key == args.key) else {
-        let keys: Vec<&str> = config.settings.iter().map(|setting| setting.key.as_str()).collect();
-        let what = format!("failed to find the setting `{}`", args.key);
-        let cause = format!("the settings are {}", keys.join(", "));
-        let hint = "all of them with their values: `agentctl config show`".into();
-        return Err(Failure::new(Exit::Usage, [what, cause, hint]));
+        return Err(not_found(&config, &args.key));
     };
     let doc = SettingDocument::from(setting);
     put(&document(args.reading.output, &doc, || format!("{}\n", setting.value)))?;
     Ok(Exit::Done)
+}
+
+/// The same exit codes as those of `config set` for the same key.
+fn not_found(config: &pb::Config, key: &str) -> Failure {
+    let what = format!("failed to find the setting `{key}`");
+    if config.settings.is_empty() {
+        let cause = "this node is a member of no cluster, so it shares no settings".into();
+        let hint = "`agentctl init` founds one, `agentctl join TOKEN` joins one".into();
+        return Failure::new(Exit::Refused, [what, cause, hint]);
+    }
+    let keys: Vec<&str> = config.settings.iter().map(|setting| setting.key.as_str()).collect();
+    let cause = format!("the settings are {}", keys.join(", "));
+    let hint = "all of them with their values: `agentctl config show`".into();
+    Failure::new(Exit::Usage, [what, cause, hint])
 }
 
 /// Changes one setting of the whole cluster.
@@ -124,8 +134,9 @@ pub async fn get(session: &Session, args: &ConfigGetArgs) -> Result<Exit, Failur
 /// The agent's refusal, or that it cannot be reached.
 pub async fn set(session: &Session, args: ConfigSetArgs) -> Result<Exit, Failure> {
     let mut agent = session.agent().await?;
+    let doing = format!("set `{}`", args.key);
     let request = pb::SetConfigRequest { key: args.key, value: args.value };
-    let now = answer("change the setting", CHANGE_LIMIT, agent.set_config(request)).await?;
+    let now = answer(&doing, CHANGE_LIMIT, agent.set_config(request)).await?;
     note(&format!("{} = {} (default: {}), on every node\n", now.key, now.value, now.default_value));
     Ok(Exit::Done)
 }

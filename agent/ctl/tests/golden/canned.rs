@@ -1,5 +1,8 @@
 //! Fixed answers: no id and no time of the machine that runs the test can enter a golden file.
 
+use relight::api::{wire, wire_in};
+use relight::config::Config;
+use relight_core::ledger::settings::Settings;
 use relight_proto::v1 as pb;
 use relight_proto::v1::progress::State;
 
@@ -309,20 +312,19 @@ pub fn plan() -> pb::RecoveryPlan {
     }
 }
 
+/// What a node answers with all settings at their defaults but one. The real code makes it: keys
+/// and words that nobody can set must not enter a golden file.
 pub fn config() -> pb::Config {
-    let setting = |key: &str, value: &str, default: &str, accepts: &str| pb::Setting {
-        key: key.into(),
-        value: value.into(),
-        default_value: default.into(),
-        help: format!("what {key} is for"),
-        accepts: accepts.into(),
-    };
+    let local = Config::parse("name = \"db-a\"\nrecovry = \"fast\"\n").unwrap();
     pb::Config {
-        settings: vec![
-            setting("recovery.missing_member", "prove", "likely", "wait, prove, likely or allow"),
-            setting("recovery.missing_grace", "60s", "60s", "a duration from 10s to 1h"),
-        ],
-        local: vec![setting("name", "db-a", "", "a host name")],
-        unknown_keys: vec!["recovry".into()],
+        settings: wire::settings(&settings()),
+        local: wire_in::local_settings(&local),
+        unknown_keys: local.unknown_keys,
     }
+}
+
+pub fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.set("recovery.merge_grace", "30").unwrap();
+    settings
 }

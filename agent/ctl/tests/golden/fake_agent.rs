@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use prost::Message;
+use relight::api::wire;
 use relight_proto::v1::agent_server::{Agent, AgentServer};
 use relight_proto::v1::{self as pb, ErrorDetail};
 use tokio::net::UnixListener;
@@ -13,6 +14,8 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
+
+use crate::canned;
 
 type Answer<T> = Result<Response<T>, Status>;
 type Many<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -185,14 +188,10 @@ impl Agent for FakeAgent {
 
     async fn set_config(&self, request: Request<pb::SetConfigRequest>) -> Answer<pb::Setting> {
         let pb::SetConfigRequest { key, value } = request.into_inner();
-        let known = self.config.settings.iter().find(|setting| setting.key == key);
-        let Some(known) = known else {
-            let hint = "all settings: `agentctl config show`".into();
-            let causes = vec![format!("there is no setting `{key}`")];
-            let detail = ErrorDetail { causes, hint, kind: "usage".into() };
-            return Err(refusal("failed to change the setting", detail));
-        };
-        ok(pb::Setting { value, ..known.clone() })
+        let mut settings = canned::settings();
+        let set = settings.set(&key, &value);
+        set.map_err(|error| wire::status_of(&wire::setting_failure(&error)))?;
+        ok(wire::setting(&settings, &key).unwrap())
     }
 
     async fn control_gate(

@@ -199,6 +199,7 @@ async fn not_a_member() {
     let mut story = Story::of_status("not-a-member", canned::not_a_member());
     story.types("COLUMNS=80 agentctl status").await;
     story.types("agentctl status -o json").await;
+    story.types("agentctl config get recovery.merge_grace").await;
     story.ends();
 }
 
@@ -378,10 +379,11 @@ async fn steering() {
     story.types("agentctl db restart db-b").await;
     story.types("COLUMNS=100 agentctl config show").await;
     story.types("agentctl config show -o json").await;
-    story.types("agentctl config get recovery.missing_member").await;
-    story.types("agentctl config get recovery.missing").await;
-    story.types("agentctl config set recovery.missing_member wait").await;
-    story.types("agentctl config set recovery.missing wait").await;
+    story.types("agentctl config get recovery.merge_grace").await;
+    story.types("agentctl config get recovery.merge").await;
+    story.types("agentctl config set recovery.merge_grace 60").await;
+    story.types("agentctl config set recovery.merge 60").await;
+    story.types("agentctl config set recovery.merge_grace soon").await;
     story.types("agentctl version").await;
     story.types("agentctl version -o json").await;
     story.ends();
