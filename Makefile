@@ -22,6 +22,8 @@ RELIGHT_PROFILE ?= release
 # A large package sooner is better for the lab than a small one later.
 DEB_OPTIONS := $(if $(filter release,$(RELIGHT_PROFILE)),,--fast)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# What cargo builds with the profile `dev` it puts into debug/.
+BUILT := $(TARGET)/$(if $(filter dev,$(RELIGHT_PROFILE)),debug,$(RELIGHT_PROFILE))
 
 # README.md tells what these are about. They take minutes; all stories together take longer.
 TEST_STORIES := lab_switches_links_and_disks plain_galera_power_loss power_loss clean_shutdown \
@@ -54,6 +56,7 @@ lint:
 deb:
 	packaging/tools.sh cargo-deb
 	cargo build --profile $(RELIGHT_PROFILE) -p relight -p agentctl
+	packaging/manual.sh $(BUILT)/agentctl $(BUILT)/share
 	cargo deb -p relight --no-build --profile $(RELIGHT_PROFILE) $(DEB_OPTIONS)
 
 unit:

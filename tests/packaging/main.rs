@@ -239,6 +239,11 @@ fn the_package_holds_what_it_should_and_nothing_of_the_database() {
         "/usr/share/polkit-1/rules.d/50-relight.rules",
         "/usr/lib/sysusers.d/relight.conf",
         "/usr/lib/tmpfiles.d/relight.conf",
+        "/usr/share/man/man1/agentctl.1.gz",
+        "/usr/share/man/man1/agentctl-token-create.1.gz",
+        "/usr/share/bash-completion/completions/agentctl",
+        "/usr/share/zsh/vendor-completions/_agentctl",
+        "/usr/share/fish/vendor_completions.d/agentctl.fish",
     ] {
         assert!(files.contains(path), "{path} is missing: {listing}");
     }

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::aot;
+use clap_mangen::Man;
 use relight_proto::v1 as pb;
 use serde::Serialize;
 
@@ -78,11 +79,22 @@ pub fn completions(shell: Shell) -> Result<Exit, Failure> {
 /// # Errors
 /// When the folder cannot be written.
 pub fn man(folder: &Path) -> Result<Exit, Failure> {
-    clap_mangen::generate_to(Arguments::command(), folder).map_err(|error: io::Error| {
+    let mut program = Arguments::command().disable_help_subcommand(true);
+    program.build();
+    pages(&program, folder).map_err(|error| {
         let what = format!("failed to write manual pages into `{}`", folder.display());
         let hint = "the folder has to exist and to be writable".into();
         Failure::new(Exit::Unexpected, [what, error.to_string(), hint])
     })?;
     note(&format!("wrote the manual pages into {}\n", folder.display()));
     Ok(Exit::Done)
+}
+
+/// The library's own walk writes a foot without program and version on the pages of the verbs.
+fn pages(command: &Command, folder: &Path) -> io::Result<()> {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        pages(verb, folder)?;
+    }
+    let source = concat!("agentctl ", env!("CARGO_PKG_VERSION"));
+    Man::new(command.clone()).source(source).manual("Relight").generate_to(folder).map(drop)
 }

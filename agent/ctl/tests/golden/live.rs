@@ -203,7 +203,9 @@ async fn completions_and_manual_pages_are_made() {
     let output = command.args(["man", "."]).output().await.unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(folder.path().join("agentctl.1").exists());
-    assert!(folder.path().join("agentctl-status.1").exists());
+    let page = fs::read_to_string(folder.path().join("agentctl-token-create.1")).unwrap();
+    assert!(page.contains("\"agentctl 0.1.0\" Relight"), "{page}");
+    assert!(!folder.path().join("agentctl-man.1").exists(), "a hidden verb");
 }
 
 /// Help and version are answers; help for want of a verb is a remark, and wrong usage.
