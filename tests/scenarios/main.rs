@@ -166,6 +166,11 @@ const STORIES: &[Story] = &[
         run: stuck::stuck_server,
     },
     Story {
+        name: "removed_while_cut_off",
+        about: "a node that is cut off is removed: back on the network it stops, leaves and joins",
+        run: one_node::removed_while_cut_off,
+    },
+    Story {
         name: "paused",
         about: "a server that is killed during a pause stays down until the pause ends, in both ways",
         run: one_node::paused,

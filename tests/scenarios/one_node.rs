@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight::{self, LaterVersion, Status};
 use relight_tests::lab::{Node, Outcome, Row, Wait, at_once, wait_until};
 
@@ -89,6 +89,48 @@ pub fn agent_restarts(stage: &mut Stage) -> Result<()> {
     let (failed, words) = failed_writes(&log, moment);
     ensure!(failed == 0, "{failed} queries failed{words}");
     Ok(())
+}
+
+/// A node is cut off and removed; back on the network it learns that, and its server stops instead
+/// of serving beside what the roster says. It leaves, and joins anew.
+pub fn removed_while_cut_off(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    let [first, gone] = [scene.lab.node("db-a")?, scene.lab.node("db-c")?];
+    scene.lab.isolate(&["db-c"])?;
+    wait_until("db-c is in no primary component, and unheard", LIMIT, || {
+        let component = gone.status("wsrep_cluster_status");
+        let said = Status::of(first).map(|status| status.words());
+        let away = component.as_ref().is_ok_and(|word| word == "non-Primary")
+            && said.as_ref().is_ok_and(|words| words.starts_with("degraded"));
+        Wait::of(away, || format!("{component:?}, {said:?}"))
+    })?;
+    let typed = ["agentctl", "remove", "db-c", "--confirm", relight::CLUSTER];
+    wait_until("db-c counts as gone and is removed", LIMIT, || {
+        let asked = first.exec_within(&typed, LIMIT).and_then(|it| it.expect_success("remove"));
+        Wait::of(asked.is_ok(), || format!("{asked:?}"))
+    })?;
+    let healed = Instant::now();
+    scene.lab.heal_all()?;
+    wait_until("the server of db-c is stopped", LIMIT, || {
+        let state = gone.exec(&["systemctl", "is-active", "mariadb"]);
+        let word = state.map_or_else(|error| format!("{error:#}"), |it| it.text().to_owned());
+        Wait::of(word == "inactive", || word.clone())
+    })?;
+    let took = healed.elapsed().as_secs_f64();
+    scene.stage().note(format!("the removed server is stopped {took:.1} s after the link is back"));
+    let leave = ["agentctl", "leave", "--confirm", relight::CLUSTER];
+    gone.exec_within(&leave, LIMIT)?.expect_success("agentctl leave of a removed node")?;
+    // Who types it again is told that nothing is left to do.
+    let again = gone.exec_within(&leave, LIMIT)?.expect_success("agentctl leave, again")?;
+    let told = format!("{}{}", again.stdout, again.stderr);
+    ensure!(told.contains("nothing was changed"), "{told}");
+    let token = relight::token(first)?;
+    let history = Status::of(first)?;
+    let history = history.history("db-a").context("db-a has a history")?.to_owned();
+    let join = ["agentctl", "join", &token, "--give-up", &history];
+    gone.exec_within(&join, LIMIT)?.expect_success("agentctl join of a node that has left")?;
+    relight::wait_healthy(scene.lab.nodes(), LIMIT)?;
+    scene.close(0..=0)
 }
 
 /// A pause stops every act of the agents and no query; its end, in either way, starts them again.
