@@ -29,6 +29,9 @@ pub enum Fault {
     AcceptBelowPromise,
     /// Two lives of one proposer draw the same ballots.
     LivesShareBallots,
+    /// A proposer counts replies, and not who sent them: what it hears from one acceptor again, it
+    /// takes for the word of another.
+    CountReplies,
 }
 
 impl Fault {
@@ -51,8 +54,13 @@ impl Fault {
     }
 
     /// What the proposer hears instead of this reply.
-    pub fn hear(self, reply: &Reply<History>) -> Reply<History> {
+    pub fn hear(self, proposer: &Proposer<History>, reply: &Reply<History>) -> Reply<History> {
         let mut reply = reply.clone();
+        if self == Self::CountReplies && changes_nothing(proposer, &reply) {
+            let mut voters = (0..3).map(|other| Reply { from: voter(other), ..reply.clone() });
+            let unheard = voters.find(|other| !changes_nothing(proposer, other));
+            reply = unheard.unwrap_or(reply);
+        }
         if self == Self::IgnoreAccepted && matches!(reply.said, Said::Promised(_)) {
             let first = Vote { ballot: Ballot::FOUNDING, value: History::default() };
             reply.said = Said::Promised(Some(first));
@@ -92,4 +100,11 @@ impl Fault {
         }
         step
     }
+}
+
+/// Whether the proposer has heard this before, or does not care.
+fn changes_nothing(proposer: &Proposer<History>, reply: &Reply<History>) -> bool {
+    let mut hearing = proposer.clone();
+    hearing.on_reply(reply.clone());
+    hearing == *proposer
 }

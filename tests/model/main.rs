@@ -3,13 +3,17 @@
 //! Each `search` visits every state that the real acceptor, proposer and reader of relight-core
 //! can reach within its bounds: three voters (a fourth, fresh one where the roster changes), two
 //! nodes that write, two attempts each unless it says otherwise, one crash of a node, one crash of
-//! a voter, one lost record; messages late, lost, doubled, reordered. Each must find: one chain of
-//! chosen values, nobody told of a value that was not chosen, no read older than what was chosen
-//! before it began; and that values do get chosen and roster changes do complete.
+//! a voter, one lost record; messages late, lost, reordered. Those that are called `doubled` let
+//! whatever has arrived arrive again, as often as it likes: with a crash, with a reader, and with a
+//! roster change, a lost record and a crash at once. Replies travel on their own in those that are
+//! called `wander`; in the others they arrive with their requests or never. Each must find: one
+//! chain of chosen values, nobody told of a value that was not chosen, no read older than what was
+//! chosen before it began; and that values do get chosen and roster changes do complete.
 //!
 //! Each `broken` breaks one rule (`faults.rs`) and must find a fork. What the searches leave out,
-//! and why that hides nothing, is in `world.rs`; what is too large for them (five voters, several
-//! roster changes) is searched at random in agent/core/src/ledger/proposer/tests/schedules.rs.
+//! and why that hides nothing, is in `world.rs` and `world/forget.rs`; what is too large for them
+//! (five voters, several roster changes) is searched at random in
+//! agent/core/src/ledger/proposer/tests/schedules.rs.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -39,6 +43,7 @@ fn sound(programs: Vec<Program>) -> World {
         may_lose: None,
         acceptor_crashes: 1,
         replies_wander: false,
+        doubled: false,
         fault: Fault::None,
     }
 }
@@ -50,6 +55,11 @@ fn changing(rosters: Rosters, changes: u64, writer: u64) -> World {
     let write = Program::steady(&[Op::Write(1)], 1).above(writer);
     let acceptors = if rosters == Rosters::Remove { 3 } else { 4 };
     World { acceptors, ..sound(vec![write, change]) }
+}
+
+/// The same where whatever has arrived can arrive again, any number of times.
+fn doubling(world: World) -> World {
+    World { doubled: true, ..world }
 }
 
 /// Visits every state and demands that nothing is wrong in any.
@@ -157,6 +167,37 @@ fn a_lost_record_is_readmitted_by_somebody_who_crashes() {
     search("lost record, with a crash", world);
 }
 
+/// Requests and replies arrive late and again, each on its own.
+#[test]
+fn a_writer_that_crashes_while_messages_wander_and_are_doubled() {
+    let first = Program::of(&[Op::Write(1)], 2);
+    let second = Program::steady(&[Op::Write(2)], 1);
+    let wandering = World { replies_wander: true, ..sound(vec![first, second]) };
+    search("a crash, doubled wandering replies", doubling(wandering));
+}
+
+/// Whoever is asked again what it holds may answer something else, and only its first word counts.
+#[test]
+fn a_reader_that_peeks_while_messages_are_doubled() {
+    let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
+    search("a peeking reader, doubled", doubling(sound(vec![first, second, Program::peeking(1)])));
+}
+
+/// All at once, as above, and every message can arrive again.
+#[test]
+fn a_lost_record_is_readmitted_while_messages_are_doubled() {
+    let mut world = World { may_lose: Some(2), ..changing(Rosters::Replace, 2, 2) };
+    world.programs[1].crashes = 1;
+    search("lost record, with a crash, doubled", doubling(world));
+}
+
+#[test]
+#[ignore = "1.4 million states take a minute or more"]
+fn a_voter_is_replaced_while_messages_wander_and_are_doubled() {
+    let world = World { replies_wander: true, ..changing(Rosters::Replace, 2, 2) };
+    search("replace, doubled wandering replies", doubling(world));
+}
+
 #[test]
 fn broken_durable_before_answering() {
     let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
@@ -197,4 +238,14 @@ fn broken_lost_records_do_not_vote() {
     let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
     let world = World { may_lose: Some(2), ..sound(vec![first, second]) };
     find_fork(Fault::EmptyUnderOldId, world);
+}
+
+/// Only a doubled message shows this one: without, nobody is heard twice.
+#[test]
+fn broken_each_voter_counts_once() {
+    let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
+    let fault = Fault::CountReplies;
+    let world = World { replies_wander: true, fault, ..sound(vec![first, second]) };
+    search("CountReplies, nothing doubled", world.clone());
+    find_fork(fault, doubling(world));
 }

@@ -1,18 +1,18 @@
 //! The world of the model: acceptors, proposers, and a network that may do anything but forge.
 //!
-//! The acceptor, the proposer and the reader are those of relight-core. A sent message stays in
-//! the network, so it can arrive late, twice, in any order, or never. Every step of the world is
-//! one arrival, one start of an attempt, one crash, or one loss of a record.
+//! The acceptor, the proposer and the reader are those of relight-core. A sent message waits in
+//! the network, so it can arrive late, in any order, or never; where messages are doubled, it
+//! stays there when it arrives, and can arrive again, any number of times. Every step of the world
+//! is one arrival, one start of an attempt, one crash, or one loss of a record.
 //!
 //! What keeps the search finite and small, and why it hides nothing:
 //! - attempts are bounded, the counters of ballots with them; an attempt can be abandoned anywhere
-//! - a message that can change nothing any more is forgotten (an old ballot at an acceptor that
-//!   promised a higher one, a reply to an attempt that is over), and so are plain "superseded"
-//!   refusals: their receiver may give up at any moment anyway
+//! - a message that can change nothing any more is forgotten (`world/forget.rs`)
 //! - where replies do not wander, a reply arrives at once or never. A later arrival adds nothing:
 //!   a node that hears earlier only sends earlier, and what it sends may still arrive late
 //!   (a reply to `Prepare` that is lost, and a `Prepare` that nobody waits for, only keep the
-//!   acceptor from answering others, which takes possibilities away)
+//!   acceptor from answering others, which takes possibilities away). There, a reply is doubled by
+//!   its request: it arrives again, and is answered again
 //! - record counters are held at zero: they only make proposers ignore answers, and any answer
 //!   may be lost anyway
 
@@ -21,7 +21,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use relight_core::ids::{ClusterId, Incarnation, NodeId};
-use relight_core::ledger::acceptor::{Acceptor, Ask, Record, Refusal, Reply, Request, Said};
+use relight_core::ledger::acceptor::{Acceptor, Ask, Record, Reply, Request, Said};
 use relight_core::ledger::ballot::{Ballot, Witnessed};
 use relight_core::ledger::electorate::Value;
 use relight_core::ledger::proposer::{Change, Known, Proposer, Step};
@@ -30,6 +30,8 @@ use stateright::{Model, Property};
 
 use crate::faults::Fault;
 use crate::value::{History, Op, voter};
+
+mod forget;
 
 /// What one node wants to do with the register.
 #[derive(Debug, Clone)]
@@ -81,6 +83,8 @@ pub struct World {
     pub acceptor_crashes: u8,
     /// Replies travel on their own. If not, a reply arrives with its request or never.
     pub replies_wander: bool,
+    /// Whatever has arrived, requests and replies, can arrive again, as often as it likes.
+    pub doubled: bool,
     /// The rule that is broken.
     pub fault: Fault,
 }
@@ -152,6 +156,11 @@ impl Network {
         let mut hasher = DefaultHasher::new();
         message.hash(&mut hasher);
         self.0.insert(hasher.finish(), Arc::new(message));
+    }
+
+    /// The message that arrives. Where messages are doubled, it stays, to arrive again.
+    fn take(&mut self, message: u64, world: &World) -> Option<Arc<Message>> {
+        if world.doubled { self.0.get(&message).cloned() } else { self.0.remove(&message) }
     }
 
     fn retain(&mut self, keep: impl Fn(&Message) -> bool) {
@@ -328,7 +337,7 @@ impl World {
         let (vote, known) = match &mut node.doing {
             Doing::Nothing => return Vec::new(),
             Doing::Proposing(proposer) => {
-                let mut step = proposer.on_reply(self.fault.hear(reply));
+                let mut step = proposer.on_reply(self.fault.hear(proposer, reply));
                 if let Step::Decide { current, chosen } = step {
                     node.preparing = false;
                     step = self.decide(proposer, index, &current, chosen);
@@ -376,58 +385,6 @@ impl World {
             }
             change @ (Change::Keep | Change::Replace(_)) => proposer.propose(change).unwrap(),
         }
-    }
-
-    /// Forgets the messages and votes that can change nothing any more.
-    fn tidy(&self, state: &mut State) {
-        let State { voters, nodes, network, truth, .. } = state;
-        network.retain(|message| match message {
-            Message::Request(request) => {
-                let index = (0..self.acceptors).find(|index| voter(*index) == request.to).unwrap();
-                let Some(voter) = &voters[index] else {
-                    return false;
-                };
-                let record = voter.process.record();
-                match request.ask {
-                    Ask::Prepare => {
-                        let awaited = nodes.iter().enumerate().any(|(index, node)| {
-                            node.preparing && self.ballot(index, node) == request.ballot
-                        });
-                        let again = record.promised == request.ballot
-                            && self.fault == Fault::LivesShareBallots;
-                        (again || record.promised < request.ballot)
-                            && (awaited || self.replies_wander)
-                    }
-                    Ask::Accept { .. } => {
-                        let votes = record.accepted.as_ref();
-                        let past = votes.is_some_and(|vote| vote.ballot >= request.ballot);
-                        let refused = record.promised > request.ballot;
-                        !past && (!refused || self.fault == Fault::AcceptBelowPromise)
-                    }
-                    Ask::Peek => nodes.iter().enumerate().any(|(index, node)| {
-                        self.ballot(index, node) == request.ballot && node.doing != Doing::Nothing
-                    }),
-                }
-            }
-            Message::Reply(reply) => nodes.iter().enumerate().any(|(index, node)| {
-                let promised = matches!(reply.said, Said::Promised(_));
-                let superseded = matches!(reply.said, Said::Refused(Refusal::Superseded { .. }));
-                node.doing != Doing::Nothing
-                    && !superseded
-                    && (node.preparing || !promised)
-                    && self.ballot(index, node) == reply.ballot
-            }),
-        });
-        let chain = truth.chain.clone();
-        truth.votes.retain(|(ballot, value), _| {
-            !value.is_prefix_of(&chain)
-                && network.0.values().any(|message| match &**message {
-                    Message::Request(Request {
-                        ballot: asked, ask: Ask::Accept { .. }, ..
-                    }) => asked == ballot,
-                    Message::Request(_) | Message::Reply(_) => false,
-                })
-        });
     }
 }
 
@@ -525,7 +482,7 @@ impl Model for World {
     fn next_state(&self, last: &State, event: Event) -> Option<State> {
         let mut state = last.clone();
         match event {
-            Event::Arrive { message, reply_lost } => match &*state.network.0.remove(&message)? {
+            Event::Arrive { message, reply_lost } => match &*state.network.take(message, self)? {
                 Message::Request(request) => {
                     let reply = self.request_arrives(&mut state, request);
                     if self.replies_wander {
@@ -564,7 +521,7 @@ impl Model for World {
                 state.voters[index] = broken.then(|| Part::new(amnesic));
             }
         }
-        self.tidy(&mut state);
+        self.forget(&mut state);
         (state != *last).then_some(state)
     }
 
