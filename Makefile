@@ -1,7 +1,8 @@
 # The commands of this repository.
 #
 #   make test      all checks and tests, and the stories of TEST_STORIES: what a change has to pass
-#   make test-all  the same with every story of the lab; its log is test-all.log in the target folder
+#   make test-all  the same with every story of the lab, and mutants; its log is test-all.log in
+#                  the target folder
 #   make demo      shows a power loss of three nodes and the recovery; KEEP=1 leaves them up
 #   make bench     measures Relight against the same nodes without it, and the agent at rest;
 #                  BENCH="power-loss clean-stop killed-server coordinator rest" picks parts,
@@ -88,7 +89,7 @@ test: check
 
 test-all:
 	mkdir -p $(TARGET)
-	{ $(MAKE) --no-print-directory check UNIT_OPTIONS="--run-ignored all" \
+	{ $(MAKE) --no-print-directory check mutants UNIT_OPTIONS="--run-ignored all" \
 		&& $(MAKE) --no-print-directory stories STORIES=; } 2>&1 | tee $(TARGET)/test-all.log
 	$(call say,"make test-all has passed; its log is $(TARGET)/test-all.log")
 

@@ -151,15 +151,19 @@ fn notify(states: &[NotifyState<'_>]) {
 /// Feeds the watchdog only while rounds go on, and tells systemd the verdict in one line.
 async fn feed_watchdog(host: &Host, seen: &mut u64) {
     let progress = host.member().await.map(|member| member.progress());
-    let progressed = progress.is_none_or(|progress| progress != *seen);
-    *seen = progress.unwrap_or(u64::MAX);
-    if !progressed {
+    if !has_progressed(progress, seen) {
         warn!("no round has ended since the last look");
         return;
     }
     let verdict = crate::api::wire::cluster_verdict(&host.picture.borrow());
     let status = verdict.detail.replace('\n', " ");
     notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
+}
+
+/// Whether rounds went on since the last look. A node that is no member makes none.
+fn has_progressed(progress: Option<u64>, seen: &mut u64) -> bool {
+    let before = std::mem::replace(seen, progress.unwrap_or(u64::MAX));
+    progress.is_none_or(|progress| progress != before)
 }
 
 /// The journal names the node and its cluster in every line, as soon as they are known.
@@ -255,4 +259,21 @@ fn join_unattended(host: &Arc<Host>) {
             pause = (pause * 2).min(Duration::from_secs(60));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The watchdog is fed only while rounds go on, and always where there is nothing to do.
+    #[test]
+    fn a_member_whose_rounds_stand_still_starves_the_watchdog() {
+        let mut seen = u64::MAX;
+        let mut fed = |progress| has_progressed(progress, &mut seen);
+        assert!(fed(None) && fed(None), "no member yet");
+        assert!(fed(Some(0)), "it became one");
+        assert!(!fed(Some(0)) && !fed(Some(0)), "its rounds stand still");
+        assert!(fed(Some(1)));
+        assert!(fed(None) && fed(Some(1)), "it left, and joined again");
+    }
 }
