@@ -101,7 +101,12 @@ fn purge(node: &Node) -> Result<()> {
 fn only_our_files(node: &Node, before: &BTreeSet<String>) -> Result<()> {
     let after = look(node)?;
     let gone: Vec<_> = before.difference(&after).collect();
-    let strange = |line: &&String| !line.contains("relight") && !line.contains("agentctl");
+    let ours = |line: &&String| line.contains("relight") || line.contains("agentctl");
+    let holds_ours = |line: &&String| {
+        let folder = line.split(' ').nth(4).unwrap_or_default();
+        line.starts_with("d ") && after.iter().filter(ours).any(|it| it.contains(folder))
+    };
+    let strange = |line: &&String| !ours(line) && !holds_ours(line);
     let new: Vec<_> = after.difference(before).filter(strange).collect();
     let changed = |line: &&&String| !line.ends_with("/etc/passwd") && !line.ends_with("/etc/group");
     let shadows = |line: &&&String| !line.ends_with("shadow");

@@ -18,7 +18,7 @@ use super::plan::may_be_joined;
 use crate::evidence::frontier::ViewMember;
 use crate::evidence::observation::{NodeObservation, Served, ServerState};
 use crate::evidence::survey::Survey;
-use crate::ledger::document::Document;
+use crate::ledger::document::{Document, Step};
 
 /// Whether the server of this node has to be killed: it was told to stop, does not end, and is
 /// known to be in no primary component.
@@ -45,5 +45,19 @@ fn is_outside(document: &Document, survey: &Survey, own: &NodeObservation) -> bo
     let gone_on = others().any(|other| may_be_joined(document, other, own));
     let nobody_is_in_one =
         survey.unheard(document).is_empty() && !others().any(NodeObservation::in_primary);
-    own.parted || gone_on || (nobody_is_in_one && own.served == Served::NotSinceStart)
+    let quiet = own.served == Served::NotSinceStart;
+    own.parted || gone_on || (quiet && (nobody_is_in_one || is_alone(document, survey, own)))
+}
+
+/// Whether this server was started for the open decision, and has nobody beside it. Until it is
+/// recorded as formed, only its holders were let into its group, whose name is new (R10, R13): a
+/// node that is not one of them need not be heard.
+fn is_alone(document: &Document, survey: &Survey, own: &NodeObservation) -> bool {
+    let primary = |node| survey.observations.get(node).map(NodeObservation::in_primary);
+    document.decision.as_ref().is_some_and(|open| {
+        open.step == Step::Decided
+            && open.formation.is_some()
+            && own.entered == Some(open.epoch)
+            && open.holders.iter().all(|holder| primary(holder) == Some(false))
+    })
 }

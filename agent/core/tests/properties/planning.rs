@@ -159,7 +159,13 @@ proptest! {
                 it.node != own.node && it.in_primary() && is_ours(&case.document, it)
             });
             let complete = case.survey.unheard(&case.document).is_empty();
-            let quiet = complete && own.served == Served::NotSinceStart;
+            // Nobody else was let into the group of a start that has not been recorded as formed.
+            let alone = case.document.decision.as_ref().is_some_and(|open| {
+                let heard = |node| case.survey.observations.contains_key(node);
+                let of_it = own.entered == Some(open.epoch) && open.formation.is_some();
+                open.step == Step::Decided && of_it && open.holders.iter().all(heard)
+            });
+            let quiet = (complete || alone) && own.served == Served::NotSinceStart;
             prop_assert!(own.parted || ours || quiet, "who knows that it is in none? {own:?}");
         }
     }
@@ -294,6 +300,39 @@ fn a_server_that_does_not_end_is_killed() {
     let quiet = NodeObservation { served: Served::NotSinceStart, ..own };
     assert!(kills(&quiet, &[off(1, last.clone()), third]), "nobody is in a primary component");
     assert!(!kills(&quiet, &[off(1, last)]), "it may be in one with a node that is not heard");
+}
+
+/// A holder of a common start that came to nothing hears no `SIGTERM`. Somebody who was not in the
+/// last view is out for repair; the start is not his to wait for.
+#[test]
+fn a_holder_that_does_not_end_is_killed_though_an_outsider_is_unheard() {
+    let open = decision(Lane::Reform, &[1, 2], 5);
+    let document = deciding(3, open);
+    let last = view(2, 3, members(&[1, 2]));
+    let own = NodeObservation {
+        server: ServerState::Stopping,
+        stop_hangs: true,
+        served: Served::NotSinceStart,
+        entered: Some(Epoch(3)),
+        ..off(2, last.clone())
+    };
+    let kills = |document: &Document, own: &NodeObservation, others: &[NodeObservation]| {
+        let survey = Survey::of(others.iter().cloned().chain([own.clone()]));
+        node_plan(document, &survey, node(2), true).kills()
+    };
+    let other = off(1, last);
+    assert!(kills(&document, &own, std::slice::from_ref(&other)));
+    assert!(!kills(&document, &own, &[]), "the other holder may be in a component with it");
+    let earlier = NodeObservation { entered: Some(Epoch(2)), ..own.clone() };
+    assert!(!kills(&document, &earlier, std::slice::from_ref(&other)), "another group");
+    let served = NodeObservation { served: Served::Possibly, ..own.clone() };
+    assert!(!kills(&document, &served, std::slice::from_ref(&other)), "clients may be on it");
+    let mut formed = document.clone();
+    formed.decision.as_mut().unwrap().step = Step::Formed;
+    assert!(!kills(&formed, &own, std::slice::from_ref(&other)), "joiners were let in");
+    let mut theirs = document.clone();
+    theirs.decision.as_mut().unwrap().formation = None;
+    assert!(!kills(&theirs, &own, &[other]), "the name of the group is not new");
 }
 
 /// R10: data that is not what was judged is not started.
