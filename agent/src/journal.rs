@@ -18,7 +18,10 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, fmt as for_people};
 
+use self::queue::Queue;
 use crate::config::LogLevel;
+
+mod queue;
 
 /// Overrides the configured level, in the syntax of `EnvFilter`: `relight::gossip=trace,info`.
 pub const FILTER_VARIABLE: &str = "RELIGHT_LOG";
@@ -48,14 +51,24 @@ pub enum JournalError {
 
 /// Who speaks: set once the node has a name, and again when it joins or leaves a cluster.
 #[derive(Debug, Clone, Default)]
-pub struct Speaker(Arc<RwLock<Vec<(&'static str, String)>>>);
+pub struct Speaker {
+    fields: Arc<RwLock<Vec<(&'static str, String)>>>,
+    queue: Arc<RwLock<Option<Queue>>>,
+}
 
 impl Speaker {
+    /// Waits until what was said is written, but not for long: for the end of the process.
+    pub fn finish(&self) {
+        if let Some(queue) = &*self.queue.read().unwrap_or_else(PoisonError::into_inner) {
+            queue.flush();
+        }
+    }
+
     /// From now on every line carries `RELIGHT_NODE`, and `RELIGHT_CLUSTER` for a member.
     pub fn introduce(&self, node: &str, cluster: Option<&str>) {
         let mut fields = vec![("RELIGHT_NODE", node.to_owned())];
         fields.extend(cluster.map(|cluster| ("RELIGHT_CLUSTER", cluster.to_owned())));
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fields;
+        *self.fields.write().unwrap_or_else(PoisonError::into_inner) = fields;
     }
 }
 
@@ -70,8 +83,10 @@ pub fn init(level: LogLevel) -> Result<Speaker, JournalError> {
     let speaker = Speaker::default();
     let registry = tracing_subscriber::registry().with(filter);
     if connected_to_journal() {
-        let journal = JournalLog::new().map_err(JournalError::Unreachable)?;
-        let layer = JournalLayer { sink: journal, speaker: speaker.clone() };
+        let journal = JournalLog::new().and_then(Queue::before);
+        let queue = journal.map_err(JournalError::Unreachable)?;
+        let layer = JournalLayer { sink: queue.clone(), speaker: speaker.clone() };
+        *speaker.queue.write().unwrap_or_else(PoisonError::into_inner) = Some(queue);
         registry.with(layer).try_init().map_err(JournalError::Twice)?;
     } else {
         let layer = for_people::layer().with_writer(std::io::stderr).with_ansi(false);
@@ -121,7 +136,7 @@ impl<S: Subscriber, L: Log + 'static> Layer<S> for JournalLayer<L> {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut seen = Fields::default();
         event.record(&mut seen);
-        let speaker = self.speaker.0.read().unwrap_or_else(PoisonError::into_inner);
+        let speaker = self.speaker.fields.read().unwrap_or_else(PoisonError::into_inner);
         let own = speaker.iter().map(|(key, value)| (*key, value.as_str()));
         let told = seen.fields.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let fields: Vec<(&str, &str)> = told.chain(own).collect();

@@ -14,6 +14,7 @@ use relight_core::files::gvwstate::{Gvwstate, SavedView};
 use relight_core::ids::{Epoch, Term};
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
+use relight_core::position::Position;
 use relight_core::recovery::plan::{Action, Because, NodePlan};
 use relight_core::recovery::turn::is_next_to_join;
 use tokio::task::JoinHandle;
@@ -449,7 +450,6 @@ async fn act(
     action: &Action,
     look: &Look,
 ) -> Result<(), ActError> {
-    let datadir = look.evidence.record.as_ref().and_then(|record| record.datadir.directory);
     let hands = &member.hands;
     match action {
         Action::CloseGate => {
@@ -463,12 +463,12 @@ async fn act(
             hands.configure(&request(member, document, Some(*formation), Purpose::Start)).await
         }
         Action::Configure { formation: None } => Ok(()),
-        Action::ForgetView => hands.change_datadir(DatadirVerb::ForgetView, datadir, None).await,
+        Action::ForgetView => change_datadir(member, look, (DatadirVerb::ForgetView, None)).await,
         Action::AllowBootstrap { position } => {
-            hands.change_datadir(DatadirVerb::AllowBootstrap, datadir, Some(*position)).await
+            change_datadir(member, look, (DatadirVerb::AllowBootstrap, Some(*position))).await
         }
         Action::ForceStateTransfer => {
-            hands.change_datadir(DatadirVerb::ForceStateTransfer, datadir, None).await
+            change_datadir(member, look, (DatadirVerb::ForceStateTransfer, None)).await
         }
         Action::Grant(grant) => {
             let (keeper, grant) = (member.keeper.clone(), grant.clone());
@@ -483,6 +483,21 @@ async fn act(
         }
         Action::AcceptWrites => accept_writes(member).await,
     }
+}
+
+/// One change of the data directory that was looked at. Where that fails, another disk may be
+/// mounted there by now, and it is looked at again.
+async fn change_datadir(
+    member: &Member,
+    look: &Look,
+    (verb, position): (DatadirVerb, Option<Position>),
+) -> Result<(), ActError> {
+    let datadir = look.evidence.record.as_ref().and_then(|record| record.datadir.directory);
+    let changed = member.hands.change_datadir(verb, datadir, position).await;
+    if changed.is_err() {
+        member.watch.evidence_is_outdated();
+    }
+    changed
 }
 
 /// R14: recorded first, lifted after.

@@ -87,7 +87,6 @@ impl DaemonError {
 ///
 /// See [`DaemonError`].
 pub async fn run(config: Config) -> Result<(), DaemonError> {
-    let machine = |what| move |source| DaemonError::Machine { what, source };
     let speaker = match crate::journal::init(config.log_level) {
         Ok(speaker) => Some(speaker),
         Err(error) => {
@@ -95,6 +94,18 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
             None
         }
     };
+    let ended = live(config, speaker.as_ref()).await;
+    if let Some(speaker) = speaker {
+        speaker.finish();
+    }
+    ended
+}
+
+async fn live(
+    config: Config,
+    speaker: Option<&crate::journal::Speaker>,
+) -> Result<(), DaemonError> {
+    let machine = |what| move |source| DaemonError::Machine { what, source };
     let signals = "wait for the signal to end";
     let mut terminate = signal(SignalKind::terminate()).map_err(machine(signals))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(machine(signals))?;
@@ -115,7 +126,7 @@ pub async fn run(config: Config) -> Result<(), DaemonError> {
     serve_people(&host, fatal.clone()).map_err(machine("listen at the agent's socket"))?;
     serve_programs(&host).await?;
     if let Some(speaker) = speaker {
-        tokio::spawn(introduce(speaker, host.clone()));
+        tokio::spawn(introduce(speaker.clone(), host.clone()));
     }
     if !is_member {
         join_unattended(&host);
