@@ -188,6 +188,7 @@ impl Membership {
             cluster: config.cluster,
             node: config.node,
             generation: config.generation,
+            address,
             keyring: config.keyring.clone(),
         };
         let transport = SealedTransport::new(socket, speaker);

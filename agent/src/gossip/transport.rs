@@ -130,6 +130,8 @@ pub struct Speaker {
     pub node: NodeId,
     /// This life of the node.
     pub generation: u64,
+    /// Where peers find this node.
+    pub address: SocketAddr,
     /// The keys.
     pub keyring: LiveKeyring,
 }
@@ -200,6 +202,10 @@ struct SealedSocket {
 #[async_trait]
 impl Socket for SealedSocket {
     async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        // An earlier life of this node is a dead one to chitchat, and it looks after the dead.
+        if to == self.speaker.address {
+            return Ok(());
+        }
         self.sequence = self.sequence.saturating_add(1);
         let stamp = Stamp {
             sender: self.speaker.node,

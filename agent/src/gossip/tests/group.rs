@@ -129,6 +129,34 @@ async fn a_new_life_replaces_the_old_one() {
     assert_eq!(a.peers().len(), 1);
 }
 
+/// chitchat speaks to the dead now and then, and an earlier life of a node is one. Each restart of an
+/// agent would be followed by a warning of dropped gossip.
+#[tokio::test]
+async fn a_new_life_does_not_speak_to_the_old_one_at_its_own_address() {
+    let a = node(1, 1, &[]).await;
+    let b = node(2, 1, &[a.address()]).await;
+    let listen = b.address();
+    until("b is alive", || is_alive(&a, 2)).await;
+    drop(b);
+    let again = || MembershipConfig { listen, ..config(2, 2, &[a.address()]) };
+    // The task of the first life gives the socket back a moment later.
+    let b = timeout(PATIENCE, async {
+        loop {
+            match Membership::start(again()).await {
+                Ok(membership) => return membership,
+                Err(_) => sleep(Duration::from_millis(5)).await,
+            }
+        }
+    });
+    let b = b.await.unwrap();
+    let rounds = b.counters().sent() + 200;
+    until("it has learned of its earlier life and spoken for long", || {
+        is_alive(&b, 1) && b.counters().sent() > rounds
+    })
+    .await;
+    assert_eq!(b.counters().reflected(), 0);
+}
+
 #[tokio::test]
 async fn a_node_that_was_set_back_is_not_heard_and_learns_it() {
     let a = node(1, 1, &[]).await;

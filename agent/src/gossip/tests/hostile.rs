@@ -170,6 +170,7 @@ async fn socket_facing(deaf: SocketAddr) -> (Box<dyn Socket>, SealedTransport, S
         cluster: CLUSTER,
         node: NodeId::from_number(1),
         generation: 1,
+        address,
         keyring: LiveKeyring::new(ring(1, &[])),
     };
     let transport = SealedTransport::new(socket, speaker);
