@@ -214,8 +214,8 @@ pub fn hung_server(stage: &mut Stage) -> Result<()> {
         median.unwrap_or_default(),
         longest.unwrap_or_default()
     ));
-    // It promises 100 ms; half a second more is for the three nodes on this machine.
-    ensure!(median.is_some_and(|it| it < 600), "status is slow: {answers:?}");
+    // What it promises, with the entering of the node on top: 8 ms on a busy machine.
+    ensure!(median.is_some_and(|it| it < 100), "status is slow: {answers:?}");
     scene.lab.boot(&["db-b", "db-c"])?;
     wait_held(&[scene.lab.node("db-b")?, scene.lab.node("db-c")?], &[], LIMIT)?;
     node.thaw_unit("mariadb")?;

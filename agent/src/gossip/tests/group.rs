@@ -129,8 +129,8 @@ async fn a_new_life_replaces_the_old_one() {
     assert_eq!(a.peers().len(), 1);
 }
 
-/// chitchat speaks to the dead now and then, and an earlier life of a node is one. Each restart of an
-/// agent would be followed by a warning of dropped gossip.
+/// chitchat speaks to the dead now and then, and an earlier life of a node is one. Each restart of
+/// an agent would be followed by a warning of dropped gossip.
 #[tokio::test]
 async fn a_new_life_does_not_speak_to_the_old_one_at_its_own_address() {
     let a = node(1, 1, &[]).await;
