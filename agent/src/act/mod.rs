@@ -16,6 +16,7 @@ use crate::systemd::{Job, Systemd, SystemdError};
 use crate::units::config_request::{CONFIG_REQUEST, ConfigRequest};
 use crate::units::datadir::DATADIR_REQUEST;
 use crate::units::durable;
+use crate::units::evidence::EVIDENCE_UNIT;
 use crate::units::kill::{KILL_ORDER, KillOrder};
 
 /// How long a small unit may take.
@@ -116,14 +117,14 @@ impl Hands {
     /// # Errors
     /// The unit's.
     pub async fn take_evidence(&self) -> Result<(), ActError> {
-        self.unit("take evidence", "relight-evidence.service", EVIDENCE_MAX).await
+        self.unit("take evidence", EVIDENCE_UNIT, EVIDENCE_MAX).await
     }
 
     /// Whether evidence is being taken at this moment, by whoever asked for it. While systemd does
     /// not answer, as it may at boot, it counts as being taken: silence is no reason to take it
     /// twice.
     pub async fn evidence_is_under_way(&self) -> bool {
-        self.systemd.is_starting("relight-evidence.service").await.unwrap_or(true)
+        self.systemd.is_starting(EVIDENCE_UNIT).await.unwrap_or(true)
     }
 
     /// Puts the gate in place and writes the configuration.

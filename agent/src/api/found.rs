@@ -25,18 +25,20 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, sleep};
 
+use super::adoption_mark::{MarkFailure, check_unmarked, leave_mark};
 use super::founding_ground::{Ground, Site, own_address, site};
+use super::leave::forget;
 use super::progress::Report;
 use crate::config;
 use crate::daemon::failure::{Failure, Kind, chain};
 use crate::daemon::host::{Host, host_name};
-use crate::daemon::member::Member;
+use crate::daemon::member::{Member, SERVER_SOCKET};
 use crate::daemon::records::{GateRecord, GossipKey, Identity, LastDocument};
 use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role as CertificateRole;
 use crate::ledger::Voter;
 use crate::observe::evidence::Evidence;
-use crate::observe::server::{Freshness, ServerAnswer, ServerProbe};
+use crate::observe::server::ServerProbe;
 use crate::store::{Loaded, Store, StoreError};
 
 /// How long founding may take before it is told as unfinished; it goes on.
@@ -90,6 +92,15 @@ pub async fn found(
             ));
         }
         report.skipped("membership", format!("this node is a member of {}", cached.name)).await;
+        if !cached.in_charge {
+            // An earlier `init` may have ended before the mark.
+            mark(&member, report).await.map_err(|failure| match failure {
+                MarkFailure::Unwritten(failure) => failure,
+                MarkFailure::Taken(failure) => {
+                    Failure { hint: format!("`agentctl leave` first; {}", failure.hint), ..failure }
+                }
+            })?;
+        }
         return until_it_serves(host, &member, report).await;
     }
     let wish = look(host, request).await?;
@@ -106,16 +117,33 @@ pub async fn found(
         report.done("accounts", "relight@localhost and mysql@localhost by unix socket").await;
     }
     if adopts {
-        check_adoption().await?;
+        check_unmarked(&ServerProbe::new(SERVER_SOCKET.into(), "relight")).await?;
     }
     write_records(host, &wish, adopts)?;
     report.done("identity", format!("this node is {} at {}", wish.name, wish.address)).await;
     let member = take_up(host).await?;
     if adopts {
-        leave_mark(&member).await?;
-        report.done("mark", "the component is marked as this cluster's").await;
+        match mark(&member, report).await {
+            Ok(()) => {}
+            Err(MarkFailure::Unwritten(failure)) => return Err(failure),
+            Err(MarkFailure::Taken(failure)) => {
+                // Nobody has joined this cluster of a second's age, and nothing was changed for it.
+                host.lay_down().await;
+                drop(member);
+                forget(&host.store).await?;
+                report.note("what was stored on this node is removed again").await;
+                return Err(failure);
+            }
+        }
     }
     until_it_serves(host, &member, report).await
+}
+
+/// Marks the adopted component as the one of this cluster.
+async fn mark(member: &Member, report: &Report) -> Result<(), MarkFailure> {
+    leave_mark(&member.watch.probe, &member.ledger.cached()).await?;
+    report.done("mark", "the component is marked as this cluster's").await;
+    Ok(())
 }
 
 async fn look(host: &Host, request: &InitRequest) -> Result<Wish, Failure> {
@@ -216,55 +244,6 @@ async fn tell_plan(wish: &Wish, report: &Report) {
             report.planned("start", "the server is started as the first member").await;
         }
     }
-}
-
-/// The component must not belong to a cluster of ours already.
-async fn check_adoption() -> Result<(), Failure> {
-    let probe = ServerProbe::new("/run/mysqld/mysqld.sock".into(), "relight");
-    if !matches!(probe.ask(Freshness::Anew).await, ServerAnswer::Live(_)) {
-        return Err(Failure::refused(
-            "the running server does not answer",
-            "see `journalctl -u mariadb`",
-        ));
-    }
-    let rows = probe.rows("SELECT name FROM relight.cluster", Duration::from_secs(5)).await;
-    let name: Option<String> = match rows {
-        Ok(rows) => rows.into_iter().next().and_then(|row| row.get(0)),
-        Err(error) if error.is_of_a_missing_table() => None,
-        Err(error) => {
-            return Err(Failure::refused(
-                "it cannot be told whether this Galera cluster belongs to a Relight cluster",
-                "try again when the server answers",
-            )
-            .because(&error));
-        }
-    };
-    match name {
-        None => Ok(()),
-        Some(name) => Err(Failure::refused(
-            format!("this Galera cluster belongs to the Relight cluster `{name}` already"),
-            "on a member: agentctl token create; here: agentctl join TOKEN",
-        )),
-    }
-}
-
-async fn leave_mark(member: &Member) -> Result<(), Failure> {
-    let document = member.ledger.cached();
-    let statements = [
-        "CREATE DATABASE IF NOT EXISTS relight".to_owned(),
-        "CREATE TABLE IF NOT EXISTS relight.cluster \
-         (id CHAR(36) PRIMARY KEY, name VARCHAR(64) NOT NULL) ENGINE=InnoDB"
-            .to_owned(),
-        format!(
-            "INSERT IGNORE INTO relight.cluster VALUES ('{}', '{}')",
-            document.cluster, document.name
-        ),
-    ];
-    for statement in statements {
-        let run = member.watch.probe.execute(&statement, Duration::from_secs(30)).await;
-        run.map_err(|error| Failure::unexpected("failed to mark the component", &error))?;
-    }
-    Ok(())
 }
 
 /// The document of a cluster of one.

@@ -31,6 +31,7 @@ use super::wire_in::failure_of;
 use crate::codec::decode;
 use crate::daemon::failure::{Failure, Kind};
 use crate::daemon::host::Host;
+use crate::daemon::member::SERVER_SOCKET;
 use crate::daemon::records::{Application, GossipKey, Identity, LastDocument};
 use crate::identity::ca::NodeKey;
 use crate::identity::certificate::CaHash;
@@ -225,7 +226,7 @@ fn check_room(path: &Path) -> Result<(), Failure> {
 }
 
 async fn running_component() -> Result<(HistoryId, String), Failure> {
-    let probe = ServerProbe::new("/run/mysqld/mysqld.sock".into(), "relight");
+    let probe = ServerProbe::new(SERVER_SOCKET.into(), "relight");
     let ServerAnswer::Live(facts) = probe.ask(Freshness::Anew).await else {
         return Err(Failure::refused(
             "the running server does not let relight in",

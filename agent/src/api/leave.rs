@@ -128,7 +128,7 @@ async fn clear(host: &Arc<Host>, report: &Report) -> Result<(), Failure> {
 }
 
 /// Whatever the member was about ends by itself; a freeze that waits for the hands takes longest.
-async fn forget(store: &Store) -> Result<(), Failure> {
+pub(super) async fn forget(store: &Store) -> Result<(), Failure> {
     let begun = Instant::now();
     loop {
         let store = store.clone();

@@ -37,6 +37,9 @@ pub enum Question {
     },
     /// A person on another node wants this server started, stopped or restarted.
     ControlServer(ServerVerb),
+    /// The asking node stands otherwise than a moment ago: look at it. A hint that costs a round
+    /// when it is wrong, and up to one when it is lost.
+    Stirred,
 }
 
 impl Question {
@@ -45,9 +48,11 @@ impl Question {
     pub fn only_looks_at_the_ledger(&self) -> bool {
         match self {
             Self::Ledger { request, .. } => matches!(request.ask, Ask::Peek),
-            Self::Observe | Self::Freeze { .. } | Self::Nudge { .. } | Self::ControlServer(_) => {
-                false
-            }
+            Self::Observe
+            | Self::Freeze { .. }
+            | Self::Nudge { .. }
+            | Self::ControlServer(_)
+            | Self::Stirred => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The gRPC interface: what people, programs and other agents may ask.
 
+pub mod adoption_mark;
 pub mod agent_service;
 pub mod application;
 pub mod found;

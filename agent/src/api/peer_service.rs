@@ -126,6 +126,10 @@ async fn answer(member: &Arc<Member>, question: Question, from: NodeId) -> Answe
             }
             Answer::Done
         }
+        Question::Stirred => {
+            member.wake.notify_one();
+            Answer::Done
+        }
         Question::ControlServer(verb) => match control_server(member, verb).await {
             Ok(()) => Answer::Done,
             Err(failure) => Answer::Refused(failure.to_string()),

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{AcceptorId, Epoch, HistoryId, NodeId, Term};
@@ -22,6 +23,9 @@ use crate::api::messages::Question;
 use crate::api::peer_service::now_unix_ms;
 use crate::api::peers::FREEZE_MAX;
 use crate::ledger::ChangeError;
+
+/// How long a hint may be under way; it is of no use later.
+const HINT_MAX: Duration = Duration::from_secs(1);
 
 /// Raises the term and takes the office.
 pub async fn claim(member: &Arc<Member>, seen: Term) {
@@ -134,13 +138,21 @@ async fn change<E: Display + std::error::Error + Send + 'static>(
 /// Tells everybody that the ledger has changed. A hint: a lost one costs time only.
 pub fn nudge(member: &Arc<Member>, version: u64) {
     member.wake.notify_one();
+    hint(member, &Question::Nudge { version });
+}
+
+/// Tells everybody that this node stands otherwise than a moment ago: somebody may be waiting for
+/// just that.
+pub fn stir(member: &Arc<Member>) {
+    hint(member, &Question::Stirred);
+}
+
+fn hint(member: &Arc<Member>, hint: &Question) {
     for node in member.peers.others() {
-        let peers = member.peers.clone();
+        let (peers, hint) = (member.peers.clone(), hint.clone());
         tokio::spawn(async move {
-            let asked = Question::Nudge { version };
-            let within = std::time::Duration::from_secs(1);
-            if let Err(error) = peers.ask(node, &asked, within).await {
-                debug!(%node, why = chain(&error), "a nudge was lost");
+            if let Err(error) = peers.ask(node, &hint, HINT_MAX).await {
+                debug!(%node, why = chain(&error), "a hint was lost");
             }
         });
     }

@@ -24,6 +24,7 @@ use crate::gate::server::{Gate, listen, serve};
 use crate::identity::acceptor::{AcceptorLimits, accept_peers};
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 use crate::systemd::Systemd;
+use crate::units::evidence::EVIDENCE_UNIT;
 
 /// How often systemd may refuse to be listened to before the connection counts as lost.
 const FOLLOW_FAILURES_MAX: u32 = 5;
@@ -146,11 +147,13 @@ impl Host {
         }
         let mut tasks = vec![self.serve_gate(&member)?, self.serve_peers(&member).await?];
         tasks.push(tokio::spawn(round::run(member.clone())));
-        let (followed, fatal) = (follow_server(member.clone()), self.fatal.clone());
-        tasks.push(tokio::spawn(async move {
-            let why = followed.await;
-            let _ = fatal.send(format!("the connection to systemd is lost: {why}")).await;
-        }));
+        for unit in [member.watch.unit.clone(), EVIDENCE_UNIT.to_owned()] {
+            let (followed, fatal) = (follow_unit(member.clone(), unit), self.fatal.clone());
+            tasks.push(tokio::spawn(async move {
+                let why = followed.await;
+                let _ = fatal.send(format!("the connection to systemd is lost: {why}")).await;
+            }));
+        }
         tasks.push(tokio::spawn(follow_gossip(member.clone())));
         tasks.push(tokio::spawn(keep_document(member.clone())));
         tasks.push(tokio::spawn(renewal::run(member.clone())));
@@ -217,18 +220,18 @@ impl Host {
     }
 }
 
-/// A server that starts, is ready or dies is looked at at once, and not in the next round. Resolves
-/// when the bus is gone, with the reason: a connection to it does not come back by itself, and
-/// without it nothing is known of the server.
-async fn follow_server(member: Arc<Member>) -> String {
+/// A server that starts, is ready or dies is looked at at once, and not in the next round; so is
+/// evidence that has been taken. Resolves when the bus is gone, with the reason: a connection to it
+/// does not come back by itself, and without it nothing is known of the server.
+async fn follow_unit(member: Arc<Member>, unit: String) -> String {
     let mut failures = 0;
     loop {
         let wake = || member.wake.notify_one();
-        match member.watch.systemd.follow(&member.watch.unit, wake).await {
+        match member.watch.systemd.follow(&unit, wake).await {
             Ok(()) => return "it closed the connection".to_owned(),
             Err(error) if failures < FOLLOW_FAILURES_MAX => {
                 failures += 1;
-                warn!(why = chain(&error), "the server's unit is only looked at now and then");
+                warn!(why = chain(&error), unit, "this unit is only looked at now and then");
                 tokio::time::sleep(FOLLOW_PAUSE).await;
             }
             Err(error) => return chain(&error),

@@ -36,7 +36,7 @@ use crate::systemd::{Systemd, SystemdError};
 /// The first drop-in of the gate; where it is, the gate is closed.
 pub const GATE_DROP_IN: &str = "/etc/systemd/system/mariadb.service.d/00-relight-gate.conf";
 /// Where Debian's server listens for local clients.
-const SERVER_SOCKET: &str = "/run/mysqld/mysqld.sock";
+pub const SERVER_SOCKET: &str = "/run/mysqld/mysqld.sock";
 
 /// Why a member could not be put together.
 #[derive(Debug, thiserror::Error)]

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use relight_core::coordinator::{Office, office};
+use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{Epoch, NodeId};
 use relight_core::ledger::document::Document;
+use relight_core::position::StoredPosition;
 use relight_core::recovery::deadline::{is_coming_up, is_overdue};
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Because, NodePlan, node_plan};
@@ -48,6 +50,8 @@ pub type NotedView = (u64, Option<String>);
 #[derive(Debug, Default)]
 pub struct Thread {
     heard: BTreeMap<NodeId, Instant>,
+    /// How this node stood when the others were last told that it stands otherwise.
+    standpoint: Option<Standpoint>,
     /// How the open decision comes on.
     deciding: Option<Deciding>,
     /// Since when the office has been vacant.
@@ -72,6 +76,25 @@ pub struct Thread {
     pub stumbles: u64,
     /// Failed tries, and until when nothing new is tried.
     pub patience: Patience,
+}
+
+/// What others wait for in a node: that its server ends, that its position is found out, that it is
+/// in a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standpoint {
+    server: ServerState,
+    position: bool,
+    galera: Option<(Component, WsrepState, bool)>,
+}
+
+impl Standpoint {
+    fn of(own: &NodeObservation) -> Self {
+        Self {
+            server: own.server,
+            position: own.position != StoredPosition::Unknown,
+            galera: own.galera.as_ref().map(|it| (it.component, it.state, it.ready)),
+        }
+    }
 }
 
 /// How an open decision comes on, as far as this node has seen.
@@ -149,6 +172,7 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let now = Instant::now();
     thread.heard.extend(peers.iter().map(|observation| (observation.node, now)));
     thread.heard.insert(member.me, now);
+    thread.tell_of(member, &look.observation);
     let survey = Survey::of(peers.into_iter().chain([look.observation.clone()]));
     let overdue = thread.overdue(&document, &survey);
     let judgement = judge(&document, &survey, overdue);
@@ -188,9 +212,7 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     picture
 }
 
-async fn ask_peers(
-    member: &Arc<Member>,
-) -> Vec<relight_core::evidence::observation::NodeObservation> {
+async fn ask_peers(member: &Arc<Member>) -> Vec<NodeObservation> {
     let mut asked = JoinSet::new();
     for node in member.peers.others() {
         let member = member.clone();
@@ -240,6 +262,16 @@ fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
 }
 
 impl Thread {
+    /// Tells the others when this node stands otherwise than in the last round.
+    fn tell_of(&mut self, member: &Arc<Member>, own: &NodeObservation) {
+        let now = Some(Standpoint::of(own));
+        if std::mem::replace(&mut self.standpoint, now) != now {
+            // They are to see what is new, and not what was so at rest.
+            member.glances.keep(None, Instant::now());
+            coordinate::stir(member);
+        }
+    }
+
     /// Whether the open decision has run past its deadline: starts an attempt, permits nothing.
     fn overdue(&mut self, document: &Document, survey: &Survey) -> bool {
         let Some(decision) = &document.decision else {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::config_request::{CONFIG_REQUEST, ConfigRequest, GaleraRequest};
+use super::evidence::EVIDENCE_UNIT;
 use super::galera_config::{self, CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE};
 use super::{UnitError, durable, systemctl};
 use crate::codec::{FRAME_BYTES_MAX, decode};
@@ -29,7 +30,6 @@ const GATE_LAST: (&str, &str) =
 const NO_INSTANCES: (&str, &str) =
     ("zz-relight.conf", include_str!("../../../systemd/mariadb@.service.d/zz-relight.conf"));
 const TEMPLATE_UNIT: &str = "mariadb@.service";
-const EVIDENCE_UNIT: &str = "relight-evidence.service";
 /// With one of these active, systemd owns port 3306 and `galera_recovery` fails (facts/lab.md).
 const SOCKET_UNITS: [&str; 2] = ["mariadb.socket", "mariadb-extra.socket"];
 const BEFORE_FILE: &str = "before.json";

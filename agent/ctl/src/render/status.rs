@@ -138,8 +138,11 @@ pub struct NodeDocument {
     pub agent: String,
     /// Milliseconds since it was heard; `null` when it never was.
     pub heard_ms: Option<u64>,
-    /// State of the server; `null` for a witness.
+    /// State of the server: running, starting, stopped, hung, failed or unknown; `null` for a
+    /// witness. A server that is stopping runs, until it is proven off.
     pub server: Option<String>,
+    /// Whether it is stopping; `null` for a witness.
+    pub stopping: Option<bool>,
     /// `null` for a witness.
     pub galera: Option<GaleraDocument>,
     /// Whether clients' writes are accepted; `null` for a witness.
@@ -245,6 +248,8 @@ impl From<&pb::OpenDecision> for DecisionDocument {
 impl From<&pb::Node> for NodeDocument {
     fn from(node: &pb::Node) -> Self {
         let witness = node.role == "witness";
+        let stopping = node.server == "stopping";
+        let server = if stopping { "running" } else { &node.server };
         Self {
             name: node.name.clone(),
             id: node.id.clone(),
@@ -254,7 +259,8 @@ impl From<&pb::Node> for NodeDocument {
             voter: node.voter,
             agent: node.agent.clone(),
             heard_ms: node.heard_ms,
-            server: (!witness).then(|| word(&node.server)),
+            server: (!witness).then(|| word(server)),
+            stopping: (!witness).then_some(stopping),
             galera: (!witness).then(|| GaleraDocument::from(node.galera.as_ref())),
             writer: (!witness).then(|| node.writer.into()),
             k3s: (),
@@ -327,5 +333,27 @@ pub fn reason_word(verdict: &pb::Verdict) -> Option<String> {
             let bare = name.strip_prefix("REASON_").unwrap_or(name);
             Some(bare.to_lowercase().replace('_', "-"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever reads the JSON knows six words for a server, and none of them for one that is told
+    /// to stop: it is there until it is proven off.
+    #[test]
+    fn a_server_that_is_stopping_still_runs() {
+        let node = |server: &str, role: &str| {
+            NodeDocument::from(&pb::Node {
+                server: server.into(),
+                role: role.into(),
+                ..pb::Node::default()
+            })
+        };
+        let seen = |node: NodeDocument| (node.server, node.stopping);
+        assert_eq!(seen(node("stopping", "data")), (Some("running".into()), Some(true)));
+        assert_eq!(seen(node("stopped", "data")), (Some("stopped".into()), Some(false)));
+        assert_eq!(seen(node("", "witness")), (None, None));
     }
 }

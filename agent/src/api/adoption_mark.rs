@@ -1,0 +1,107 @@
+//! The mark in the database by which one Galera cluster belongs to one Relight cluster.
+//!
+//! `init` may be typed on two nodes of the same component, also at the same second. The table can
+//! hold one row only, and of two transactions that write the same key at the same time Galera lets
+//! the one through that comes first in its order (certification), so the other `init` finds that
+//! row.
+
+use std::time::Duration;
+
+use relight_core::ledger::document::Document;
+
+use crate::daemon::failure::Failure;
+use crate::observe::server::{Freshness, ServerAnswer, ServerProbe, StatementError};
+
+/// How long a statement may wait for the other members.
+const STATEMENT_MAX: Duration = Duration::from_secs(30);
+const NAMES: &str = "SELECT id, name FROM relight.cluster";
+
+/// Which Relight cluster a component belongs to: its id and its name.
+type Mark = (String, String);
+
+/// The component must answer, and must not belong to a cluster of ours already.
+///
+/// # Errors
+/// It belongs to one, or that cannot be told.
+pub async fn check_unmarked(probe: &ServerProbe) -> Result<(), Failure> {
+    if !matches!(probe.ask(Freshness::Anew).await, ServerAnswer::Live(_)) {
+        return Err(Failure::refused(
+            "the running server does not answer",
+            "see `journalctl -u mariadb`",
+        ));
+    }
+    match read(probe).await {
+        Ok(None) => Ok(()),
+        Ok(Some(mark)) => Err(taken(&mark)),
+        Err(error) => Err(Failure::refused(
+            "it cannot be told whether this Galera cluster belongs to a Relight cluster",
+            "try again when the server answers",
+        )
+        .because(&error)),
+    }
+}
+
+/// Marks the component as the one of this cluster. Can be repeated.
+///
+/// # Errors
+/// It belongs to another cluster by now, or the server does not carry it out.
+pub async fn leave_mark(probe: &ServerProbe, document: &Document) -> Result<(), MarkFailure> {
+    let statements = [
+        "CREATE DATABASE IF NOT EXISTS relight".to_owned(),
+        // One row, and its key is the same for whoever writes it.
+        "CREATE TABLE IF NOT EXISTS relight.cluster (one TINYINT PRIMARY KEY CHECK (one = 1), \
+         id CHAR(36) NOT NULL, name VARCHAR(64) NOT NULL) ENGINE=InnoDB"
+            .to_owned(),
+        format!(
+            "INSERT IGNORE INTO relight.cluster VALUES (1, '{}', '{}')",
+            document.cluster, document.name
+        ),
+    ];
+    let unexpected = |error: &StatementError| {
+        MarkFailure::Unwritten(Failure::unexpected("failed to mark the component", error))
+    };
+    let mut outcome = Ok(());
+    for statement in &statements {
+        outcome = probe.execute(statement, STATEMENT_MAX).await;
+    }
+    // Whatever was said of the insert: what stands there now counts.
+    match read(probe).await.map_err(|error| unexpected(&error))? {
+        Some((id, _)) if id == document.cluster.to_string() => Ok(()),
+        Some(other) => Err(MarkFailure::Taken(taken(&other))),
+        None => match outcome {
+            Err(error) => Err(unexpected(&error)),
+            Ok(()) => Err(MarkFailure::Unwritten(Failure::refused(
+                "the mark of this cluster is not in the database",
+                "type the same command again",
+            ))),
+        },
+    }
+}
+
+/// Why a component was not marked.
+#[derive(Debug)]
+pub enum MarkFailure {
+    /// Another cluster was there first.
+    Taken(Failure),
+    /// It cannot be told.
+    Unwritten(Failure),
+}
+
+async fn read(probe: &ServerProbe) -> Result<Option<Mark>, StatementError> {
+    match probe.rows(NAMES, STATEMENT_MAX).await {
+        Ok(rows) => Ok(rows.into_iter().next().and_then(|row| {
+            let text = |at| row.get_opt::<String, usize>(at)?.ok();
+            Some((text(0)?, text(1)?))
+        })),
+        Err(error) if error.is_of_a_missing_table() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn taken((_, name): &Mark) -> Failure {
+    Failure::refused(
+        format!("this Galera cluster belongs to the Relight cluster `{name}` already"),
+        "on a member: agentctl token create; here: agentctl join TOKEN. If that cluster is no \
+         more: mariadb -e 'DROP TABLE relight.cluster', and init again",
+    )
+}
