@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use super::acting::{Held, NotNow};
+use super::beside::Beside;
 use super::configuration::{Purpose, request};
 use super::events::{EventKind, Level};
 use super::failure::chain;
@@ -200,18 +201,10 @@ pub async fn keep_evidence(
     picture: &Arc<MemberPicture>,
     look: &Look,
 ) {
-    match &mut thread.taking {
-        Some(taking) if !taking.is_finished() => return,
-        Some(taking) => {
-            if let Ok(Err(error)) = taking.await {
-                thread.patience.failed();
-                warn!(why = chain(&error), "the evidence of this node could not be taken");
-            }
-            thread.taking = None;
-        }
-        None => {}
-    }
-    if own_role(member, &picture.document) == Role::Witness
+    let failure = "the evidence of this node could not be taken";
+    let _: Option<()> = thread.taking.outcome(failure, &mut thread.patience).await;
+    if thread.taking.is_under_way()
+        || own_role(member, &picture.document) == Role::Witness
         || !look.observation.server.is_off()
         || member.watch.evidence_is_current()
         || thread.patience.waits()
@@ -223,14 +216,8 @@ pub async fn keep_evidence(
     if member.hands.evidence_is_under_way().await {
         return;
     }
-    let member = member.clone();
-    thread.taking = Some(tokio::spawn(async move {
-        let taken = take_evidence(&member).await;
-        drop(hands);
-        // Whoever waits for this node need not wait for its next round.
-        member.wake.notify_one();
-        taken
-    }));
+    let taker = member.clone();
+    thread.taking.begin(hands, &member.wake, async move { take_evidence(&taker).await });
 }
 
 /// Keeps what has to be remembered of a server that runs: its view, and names.
@@ -260,20 +247,9 @@ async fn note_view(
     picture: &Arc<MemberPicture>,
     own: &NodeObservation,
 ) {
-    match &mut thread.noting {
-        Some(noting) if !noting.is_finished() => return,
-        Some(noting) => {
-            match noting.await {
-                Ok(Ok(noted)) => thread.noted = noted.or(thread.noted.take()),
-                Ok(Err(error)) => {
-                    thread.patience.failed();
-                    warn!(why = chain(&error), "the present view could not be read");
-                }
-                Err(error) => warn!(why = chain(&error), "noting the view was given up"),
-            }
-            thread.noting = None;
-        }
-        None => {}
+    let failure = "the present view could not be read";
+    if let Some(Some(noted)) = thread.noting.outcome(failure, &mut thread.patience).await {
+        thread.noted = Some(noted);
     }
     // A member that waits for a state transfer has not the data of the view (facts/galera.md 1.2).
     let Some(galera) = own.galera.as_ref().filter(|_| own.is_synced()) else { return };
@@ -283,20 +259,19 @@ async fn note_view(
     }
     let Some(conf_id) = galera.conf_id else { return };
     let now = (conf_id, galera.group.clone());
-    if thread.noted.as_ref() == Some(&now) || thread.patience.waits() {
+    let is_noted = thread.noted.as_ref() == Some(&now);
+    if is_noted || thread.noting.is_under_way() || thread.patience.waits() {
         return;
     }
     let Some(hands) = member.acting.aside() else { return };
     let size = usize::try_from(galera.size.unwrap_or(0)).unwrap_or(0);
     let epoch = picture.document.epoch().map_or(Epoch(0), |record| record.epoch);
     let entered = own.entered.unwrap_or(epoch);
-    let member = member.clone();
-    thread.noting = Some(tokio::spawn(async move {
-        let stored = store_present_view(&member, size, entered).await;
-        drop(hands);
-        member.wake.notify_one();
-        stored.map(|stored| stored.then_some(now))
-    }));
+    let reader = member.clone();
+    thread.noting.begin(hands, &member.wake, async move {
+        let stored = store_present_view(&reader, size, entered).await?;
+        Ok(stored.then_some(now))
+    });
 }
 
 /// Reads the view file of the running server and stores it, if it names `size` members: it follows
@@ -387,7 +362,7 @@ pub fn follow(
     };
     if plan.actions.iter().any(|action| matches!(action, Action::Configure { .. })) {
         // It is written for this start, and once more when the server is at rest.
-        (thread.configured, thread.configuring) = (None, None);
+        (thread.configured, thread.configuring) = (None, Beside::default());
     }
     // A join that is planned again has failed before: wait longer each time, whatever happens.
     if matches!(plan.because, Because::Joins) {

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use relight_core::ids::Formation;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
-use tracing::warn;
 
-use super::failure::chain;
 use super::member::Member;
 use super::picture::MemberPicture;
 use super::round::Thread;
@@ -23,20 +21,9 @@ pub async fn configure_for_roster(
     picture: &Arc<MemberPicture>,
     look: &Look,
 ) {
-    match &mut thread.configuring {
-        Some(configuring) if !configuring.is_finished() => return,
-        Some(configuring) => {
-            match configuring.await {
-                Ok(Ok(mark)) => thread.configured = Some(mark),
-                Ok(Err(error)) => {
-                    thread.patience.failed();
-                    warn!(why = chain(&error), "the configuration could not follow the roster");
-                }
-                Err(error) => warn!(why = chain(&error), "writing the configuration was given up"),
-            }
-            thread.configuring = None;
-        }
-        None => {}
+    let failure = "the configuration could not follow the roster";
+    if let Some(mark) = thread.configuring.outcome(failure, &mut thread.patience).await {
+        thread.configured = Some(mark);
     }
     let (document, own) = (&picture.document, &look.observation);
     let ours = document.roster.members.get(&member.me).is_some_and(|it| it.config_is_ours);
@@ -47,18 +34,17 @@ pub async fn configure_for_roster(
     let mark = document.roster.members.values().fold(document.last_formation.0, |mark, it| {
         mark.wrapping_mul(31).wrapping_add(it.address.to_string().bytes().map(u64::from).sum())
     });
-    if thread.configured == Some(mark) || thread.patience.waits() {
+    let is_written = thread.configured == Some(mark);
+    if is_written || thread.configuring.is_under_way() || thread.patience.waits() {
         return;
     }
     let Some(hands) = member.acting.aside() else { return };
     let request = request(member, document, document.formation(), Purpose::Rest);
-    let member = member.clone();
-    thread.configuring = Some(tokio::spawn(async move {
-        let written = member.hands.configure(&request).await;
-        drop(hands);
-        member.wake.notify_one();
-        written.map(|()| mark)
-    }));
+    let writer = member.clone();
+    thread.configuring.begin(hands, &member.wake, async move {
+        writer.hands.configure(&request).await?;
+        Ok(mark)
+    });
 }
 
 /// What a configuration is written for.

@@ -5,6 +5,7 @@
 //! touches a running server.
 
 pub mod acting;
+pub mod beside;
 pub mod carry_out;
 pub mod configuration;
 pub mod coordinate;

@@ -22,12 +22,12 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::acting::Seen;
+use super::beside::Beside;
 use super::events::{EventWatch, Level};
 use super::failure::chain;
 use super::member::Member;
 use super::picture::{MemberPicture, Picture};
 use super::{carry_out, configuration, coordinate};
-use crate::act::ActError;
 use crate::observe::node::Look;
 use crate::observe::server::Freshness;
 
@@ -59,11 +59,11 @@ pub struct Thread {
     /// The view that was last made durable.
     pub noted: Option<NotedView>,
     /// Evidence is being taken.
-    pub taking: Option<JoinHandle<Result<(), ActError>>>,
+    pub taking: Beside<()>,
     /// A view is being made durable; gives it, or nothing if it has to be tried again.
-    pub noting: Option<JoinHandle<Result<Option<NotedView>, ActError>>>,
+    pub noting: Beside<Option<NotedView>>,
     /// The configuration is being written for the present roster; gives for which.
-    pub configuring: Option<JoinHandle<Result<u64, ActError>>>,
+    pub configuring: Beside<u64>,
     /// A server that does not end is being killed.
     pub killing: Option<JoinHandle<()>>,
     /// What the Galera configuration was last written for.

@@ -1,10 +1,16 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use zbus::connection::Builder;
 use zbus::zvariant::OwnedObjectPath;
 use zbus::{Connection, Guid, fdo, interface};
 
 use super::{Listed, Systemd};
+
+/// How long a test waits for what has to come.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A systemd that knows one unit, or answers nothing but errors.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +89,5 @@ async fn following_a_unit_ends_with_the_connection() {
     tokio::task::yield_now().await;
     assert!(!followed.is_finished(), "it ends by itself");
     server.close().await.unwrap();
-    let limit = std::time::Duration::from_secs(30);
-    tokio::time::timeout(limit, followed).await.unwrap().unwrap().ok();
+    timeout(PATIENCE, followed).await.unwrap().unwrap().ok();
 }
