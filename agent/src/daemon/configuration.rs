@@ -102,3 +102,6 @@ pub fn request(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,6 +135,7 @@ impl Host {
         let parts = Parts {
             config: self.config.clone(),
             store: self.store.clone(),
+            systemd: Systemd::connect().await?,
             life: self.life.clone(),
             events: self.events.clone(),
             picture: self.picture.clone(),

@@ -166,6 +166,8 @@ pub struct Parts {
     pub config: Config,
     /// Durable state.
     pub store: Store,
+    /// The way to systemd.
+    pub systemd: Systemd,
     /// This life of the daemon.
     pub life: Life,
     /// What happened.
@@ -183,7 +185,7 @@ impl Member {
         parts: Parts,
         (identity, identity_file): (Identity, RecordFile<Identity>),
     ) -> Result<Arc<Self>, MemberError> {
-        let Parts { config, store, life, events, picture } = parts;
+        let Parts { config, store, systemd, life, events, picture } = parts;
         let credentials = LiveCredentials::new(credentials_of(&identity)?);
         let ca = CertificateAuthority::from_pem(
             identity.cluster,
@@ -198,7 +200,6 @@ impl Member {
         let seeds = seeds(&document, me, config.listen.gossip);
         let gossip = start_gossip(&config, &identity, &life, seeds).await?;
         let ledger = Ledger::new((me, life.incarnation), voter.clone(), peers.clone(), document);
-        let systemd = Systemd::connect().await?;
         let unit = config.units.mariadb.clone();
         let state_dir = &config.paths.state_dir;
         let hands = Hands {
@@ -337,3 +338,7 @@ async fn start_gossip(
     };
     Ok(Membership::start(gossip).await?)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+pub(crate) mod sample;

@@ -1,13 +1,15 @@
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::timeout;
 use zbus::connection::Builder;
+use zbus::object_server::Interface;
 use zbus::zvariant::OwnedObjectPath;
 use zbus::{Connection, Guid, fdo, interface};
 
-use super::{Listed, Systemd};
+use super::{Listed, MANAGER, NO_JOB, Systemd};
 
 /// How long a test waits for what has to come.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,13 +55,84 @@ impl OneUnit {
 impl OneUnit {
     /// A connection to it, and its own end, which has to be kept.
     pub async fn serve(self) -> zbus::Result<(Systemd, Connection)> {
-        let (ours, theirs) = tokio::net::UnixStream::pair()?;
-        let guid = Guid::generate();
-        let server =
-            Builder::unix_stream(theirs).server(guid)?.p2p().serve_at(super::MANAGER.1, self)?;
-        let client = Builder::unix_stream(ours).p2p();
-        let (server, connection) = tokio::try_join!(server.build(), client.build())?;
-        Ok((Systemd { connection }, server))
+        serve(self).await
+    }
+}
+
+/// The processes of every unit: there are none.
+struct Off;
+
+#[interface(name = "org.freedesktop.systemd1.Service")]
+impl Off {
+    #[zbus(property)]
+    fn control_group(&self) -> String {
+        String::new()
+    }
+}
+
+async fn serve(manager: impl Interface) -> zbus::Result<(Systemd, Connection)> {
+    let (ours, theirs) = tokio::net::UnixStream::pair()?;
+    let server = Builder::unix_stream(theirs).server(Guid::generate())?.p2p();
+    let server = server.serve_at(MANAGER.1, manager)?.serve_at("/unit", Off)?;
+    let client = Builder::unix_stream(ours).p2p();
+    let (server, connection) = tokio::try_join!(server.build(), client.build())?;
+    Ok((Systemd { connection }, server))
+}
+
+/// A systemd whose units are off, and whose jobs take until the test ends them.
+struct SlowUnits(watch::Sender<Vec<String>>);
+
+#[interface(name = "org.freedesktop.systemd1.Manager")]
+impl SlowUnits {
+    fn list_units_by_names(&self, names: Vec<String>) -> fdo::Result<Vec<Listed>> {
+        OneUnit { active: Some("inactive"), job: NO_JOB }.list_units_by_names(names)
+    }
+
+    fn start_unit(&self, unit: String, _mode: String) -> fdo::Result<OwnedObjectPath> {
+        self.0.send_modify(|begun| begun.push(unit));
+        job(self.0.borrow().len())
+    }
+}
+
+fn job(number: usize) -> fdo::Result<OwnedObjectPath> {
+    let path = OwnedObjectPath::try_from(format!("/job/{number}"));
+    path.map_err(|error| fdo::Error::Failed(error.to_string()))
+}
+
+/// The jobs of such a systemd.
+pub struct SlowJobs {
+    begun: watch::Receiver<Vec<String>>,
+    server: Connection,
+}
+
+impl SlowJobs {
+    /// A connection to that systemd, and its jobs.
+    pub async fn serve() -> zbus::Result<(Systemd, Self)> {
+        let (sender, begun) = watch::channel(Vec::new());
+        let (systemd, server) = serve(SlowUnits(sender)).await?;
+        Ok((systemd, Self { begun, server }))
+    }
+
+    /// The units that were started until now, each time they were.
+    pub fn begun(&self) -> Vec<String> {
+        self.begun.borrow().clone()
+    }
+
+    /// Waits until that many were started; gives the last.
+    pub async fn begin(&self, count: usize) -> String {
+        let mut begun = self.begun.clone();
+        let enough = begun.wait_for(|begun| begun.len() >= count);
+        let begun = timeout(PATIENCE, enough).await.expect("no further unit is started").unwrap();
+        begun.last().unwrap().clone()
+    }
+
+    /// Ends the last of them.
+    pub async fn end(&self, result: &str) {
+        let (number, unit) = (self.begun().len(), self.begun().pop());
+        let ended = (0_u32, job(number).unwrap(), unit.unwrap(), result);
+        let (_, path, interface) = MANAGER;
+        let to: Option<&str> = None;
+        self.server.emit_signal(to, path, interface, "JobRemoved", &ended).await.unwrap();
     }
 }
 

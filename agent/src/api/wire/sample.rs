@@ -84,6 +84,15 @@ pub(crate) fn document() -> Document {
     }
 }
 
+/// The same with db-a only.
+pub(crate) fn alone() -> Document {
+    let mut document = document();
+    let founder = document.roster.members.remove(&node(1)).unwrap();
+    document.roster.electorate = Electorate::founding(founder.acceptor);
+    document.roster.members = BTreeMap::from([(node(1), founder)]);
+    document
+}
+
 /// The view of all three, number 14 of epoch 4.
 pub(crate) fn view(members: &[u64]) -> View {
     let stamp = ViewStamp { epoch: Epoch(4), seq: 14, representative: Uuid::from_number(1) };

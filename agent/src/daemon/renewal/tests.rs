@@ -1,13 +1,12 @@
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-use relight_core::ids::{AcceptorId, ClusterId, NodeId};
-use relight_core::ledger::roster::Role as RosterRole;
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use tempfile::TempDir;
 
 use super::*;
 use crate::codec::decode;
+use crate::daemon::member::sample;
 use crate::identity::ca::LEAF_LIFE;
 use crate::identity::certificate::Validity;
-use crate::store::{Loaded, Store};
+use crate::store::Store;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -27,35 +26,9 @@ fn at(days: u32) -> UnixTime {
 fn node() -> Node {
     let dir = TempDir::new().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let cluster = ClusterId::from_number(1);
-    let ca = CertificateAuthority::found(cluster, &"prod".parse().unwrap(), at(0)).unwrap();
-    let key = NodeKey::generate().unwrap();
-    let profile = LeafProfile {
-        node: NodeId::from_number(1),
-        name: "db-a".parse().unwrap(),
-        address: "127.0.0.1".parse().unwrap(),
-        role: Role::Peer,
-    };
-    let identity = Identity {
-        cluster,
-        cluster_name: "prod".parse().unwrap(),
-        node: profile.node,
-        name: profile.name.clone(),
-        address: profile.address,
-        zone: None,
-        role: RosterRole::Data,
-        acceptor: AcceptorId::from_number(1),
-        chain: ca.issue(&key.request().unwrap(), &profile, at(0)).unwrap(),
-        key: key.pem(),
-        ca_certificate: ca.certificate_pem().to_owned(),
-        ca_key: ca.key_pem(),
-        gossip_keys: Vec::new(),
-    };
+    let (identity, ca) = sample::identity(at(0));
     let live = LiveCredentials::new(credentials_of(&identity).unwrap());
-    let file = match store.record::<Identity>("identity").unwrap() {
-        Loaded::Missing(vacancy) => vacancy.create(&identity).unwrap(),
-        Loaded::Present(..) => panic!("a fresh store holds an identity"),
-    };
+    let file = sample::stored(&store, &identity);
     let held = IdentityKeeper::new(identity, file);
     Node { dir, ca, live, held }
 }

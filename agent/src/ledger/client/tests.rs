@@ -13,12 +13,11 @@ use std::collections::BTreeSet;
 use relight_core::ledger::acceptor::{Ask, Record};
 use relight_core::ledger::change::ChangeRefused;
 use relight_core::ledger::change_roster::RosterRefused;
-use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::Member;
 use tempfile::TempDir;
 
 use super::*;
-use crate::api::wire::sample::{document, node};
+use crate::api::wire::sample::{alone, document, node};
 use crate::store::Store;
 use crate::store::troubled_disk::TroubledDisk;
 
@@ -402,14 +401,6 @@ async fn a_ledger_survives_that_all_stop_at_once() {
     nodes.iter_mut().for_each(|node| node.restart(&network, 2, &document()));
     assert_eq!(nodes[2].ledger.read().await.unwrap(), changed);
     assert_eq!(grace(&nodes[2].ledger.change(grow).await.unwrap()), 2);
-}
-
-fn alone() -> Document {
-    let mut document = document();
-    let founder = document.roster.members.remove(&node(1)).unwrap();
-    document.roster.electorate = Electorate::founding(founder.acceptor);
-    document.roster.members = BTreeMap::from([(node(1), founder)]);
-    document
 }
 
 fn add(number: u64) -> impl Fn(&Document) -> Result<Document, RosterRefused> {

@@ -1,0 +1,112 @@
+//! A member for tests: db-a, alone on its roster, with a disk of its own and a systemd whose units
+//! take as long as the test wants. Nobody but its own gossip listens, and it asks nobody.
+
+use std::sync::Arc;
+
+use relight_core::ids::{AcceptorId, ClusterId, Incarnation, NodeId};
+use relight_core::ledger::roster::Role as RosterRole;
+use rustls_pki_types::UnixTime;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::{Member, Parts};
+use crate::api::wire::sample::{alone, stranger, synced};
+use crate::config::{Config, Listen, Paths};
+use crate::daemon::events::EventLog;
+use crate::daemon::records::{GossipKey, Identity, LastDocument, Life};
+use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
+use crate::identity::certificate::Role;
+use crate::observe::evidence::Evidence;
+use crate::observe::node::Look;
+use crate::observe::server::ServerProbe;
+use crate::store::{Loaded, RecordFile, Store};
+use crate::systemd::tests::SlowJobs;
+
+/// A member, and what it runs on.
+pub(crate) struct Node {
+    pub(crate) member: Arc<Member>,
+    pub(crate) jobs: SlowJobs,
+    _dir: TempDir,
+}
+
+/// A founder's identity, issued at that time, and the CA that did.
+pub(crate) fn identity(now: UnixTime) -> (Identity, CertificateAuthority) {
+    let cluster = ClusterId::from_number(9);
+    let ca = CertificateAuthority::found(cluster, &"prod".parse().unwrap(), now).unwrap();
+    let key = NodeKey::generate().unwrap();
+    let profile = LeafProfile {
+        node: NodeId::from_number(1),
+        name: "db-a".parse().unwrap(),
+        address: "127.0.0.1".parse().unwrap(),
+        role: Role::Peer,
+    };
+    let identity = Identity {
+        cluster,
+        cluster_name: "prod".parse().unwrap(),
+        node: profile.node,
+        name: profile.name.clone(),
+        address: profile.address,
+        zone: None,
+        role: RosterRole::Data,
+        acceptor: AcceptorId::from_number(1),
+        chain: ca.issue(&key.request().unwrap(), &profile, now).unwrap(),
+        key: key.pem(),
+        ca_certificate: ca.certificate_pem().to_owned(),
+        ca_key: ca.key_pem(),
+        gossip_keys: vec![GossipKey { id: 1, secret: [1; 32] }],
+    };
+    (identity, ca)
+}
+
+/// Stores an identity where there is none.
+pub(crate) fn stored(store: &Store, identity: &Identity) -> RecordFile<Identity> {
+    match store.record::<Identity>("identity").unwrap() {
+        Loaded::Missing(vacancy) => vacancy.create(identity).unwrap(),
+        Loaded::Present(..) => panic!("a fresh store holds an identity"),
+    }
+}
+
+/// The member. It has no ballot record, so no quorum answers it, and it steers nothing.
+pub(crate) async fn node() -> Node {
+    let dir = TempDir::new().unwrap();
+    let config = Config {
+        paths: Paths { state_dir: dir.path().into(), run_dir: dir.path().into(), datadir: None },
+        listen: Listen {
+            address: "127.0.0.1".parse().unwrap(),
+            gossip: 0,
+            ..Config::default().listen
+        },
+        ..Config::default()
+    };
+    for name in ["requests", "evidence"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    let store = Store::open(dir.path()).unwrap();
+    match store.record::<LastDocument>("document").unwrap() {
+        Loaded::Missing(vacancy) => vacancy.create(&LastDocument(alone())).unwrap(),
+        Loaded::Present(..) => panic!("a fresh store holds a document"),
+    };
+    let (identity, _ca) = identity(UnixTime::now());
+    let identity_file = stored(&store, &identity);
+    let (systemd, jobs) = SlowJobs::serve().await.unwrap();
+    let parts = Parts {
+        config,
+        store,
+        systemd,
+        life: Life { incarnation: Incarnation(1), generation: 1, boot: None },
+        events: Arc::new(EventLog::default()),
+        picture: watch::Sender::new(Arc::new(stranger())),
+    };
+    let mut member = Member::assemble(parts, (identity, identity_file)).await.unwrap();
+    // A server and a gate of this machine are none of the test's.
+    let own = Arc::get_mut(&mut member).unwrap();
+    own.watch.probe = ServerProbe::new(dir.path().join("no.sock"), "relight");
+    own.gate_drop_in = dir.path().join("no.conf");
+    Node { member, jobs, _dir: dir }
+}
+
+/// What this node sees of a server that is synced.
+pub(crate) fn synced_look() -> Look {
+    let evidence = Evidence::default();
+    Look { observation: synced(1), evidence, facts: None, unit: None }
+}
