@@ -400,23 +400,40 @@ async fn carry_out(
     plan: &NodePlan,
     look: &Look,
 ) -> Result<(), ActError> {
-    if plan.irreversible() {
-        // What was planned must still be what a quorum holds.
-        let same = member.ledger.read().await.is_ok_and(|now| {
-            now.last_epoch == picture.document.last_epoch
-                && now.decision == picture.document.decision
-                && now.pause == picture.document.pause
-                && now.roster.members.contains_key(&member.me)
-        });
-        if !same {
-            debug!("the ledger has moved on; the plan is dropped");
-            return Ok(());
+    // The configuration binds nobody, and need not wait for the ledger.
+    let (first, others) = match plan.actions.split_first() {
+        Some((first @ Action::Configure { .. }, others)) => (Some(first), others),
+        Some(_) | None => (None, plan.actions.as_slice()),
+    };
+    let configure = async {
+        match first {
+            Some(action) => act(member, &picture.document, action, look).await,
+            None => Ok(()),
         }
+    };
+    let (still, configured) = tokio::join!(is_still_planned(member, picture, plan), configure);
+    configured?;
+    if !still {
+        debug!("the ledger has moved on; the plan is dropped");
+        return Ok(());
     }
-    for action in &plan.actions {
+    for action in others {
         act(member, &picture.document, action, look).await?;
     }
     Ok(())
+}
+
+/// Before what cannot be undone: whether what was planned is still what a quorum holds.
+async fn is_still_planned(member: &Member, picture: &MemberPicture, plan: &NodePlan) -> bool {
+    if !plan.irreversible() {
+        return true;
+    }
+    member.ledger.read().await.is_ok_and(|now| {
+        now.last_epoch == picture.document.last_epoch
+            && now.decision == picture.document.decision
+            && now.pause == picture.document.pause
+            && now.roster.members.contains_key(&member.me)
+    })
 }
 
 async fn act(

@@ -116,6 +116,10 @@ pub struct Look {
 
 impl Memory {
     fn accept_boot_evidence(&mut self, evidence: &Evidence, run: Option<&str>) -> bool {
+        // A look may have taken note of it a moment ago.
+        if self.evidence_is_current && self.evidence_run.as_deref() == run {
+            return true;
+        }
         let Some(untouched) = &self.untouched else { return false };
         let accepted = untouched.run.as_deref() == run
             && evidence.record.as_ref().is_some_and(|record| {
@@ -177,8 +181,9 @@ impl NodeWatch {
         self.memory().untouched = Some(Untouched { boot, run });
     }
 
-    /// Whether the evidence that the unit takes at boot is there, of a server that is off; it is
-    /// current then. `run` is the last start that the gate let through.
+    /// Whether the evidence that the unit takes at boot is there, of a server that is off, or is
+    /// taken note of already; it is current then. `run` is the last start that the gate let
+    /// through.
     pub fn accept_boot_evidence(&self, run: Option<&str>) -> bool {
         let evidence = Evidence::read(&self.evidence_dir);
         self.memory().accept_boot_evidence(&evidence, run)

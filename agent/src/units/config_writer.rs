@@ -272,11 +272,11 @@ fn write_galera(paths: &HostPaths, request: &ConfigRequest) -> Result<(), UnitEr
         let files =
             [(CA_FILE, &tls.ca), (CERTIFICATE_FILE, &tls.certificate), (KEY_FILE, &tls.key)];
         for (name, text) in files {
-            durable::write(&paths.tls, name, text.as_bytes(), rights).map_err(failed)?;
+            durable::ensure(&paths.tls, name, text.as_bytes(), rights).map_err(failed)?;
         }
     }
     let text = galera_config::render(galera, provider);
-    durable::write(&paths.mysql, CONFIG_FILE, text.as_bytes(), durable::Rights::mode(0o644))
+    durable::ensure(&paths.mysql, CONFIG_FILE, text.as_bytes(), durable::Rights::mode(0o644))
         .map_err(failed)
 }
 

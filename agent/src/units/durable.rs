@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
-use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
+use nix::sys::stat::{Mode, fchmod, fstatat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, geteuid, unlinkat};
 
 /// Who a file belongs to, and who may do what with it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +61,33 @@ pub fn write(directory: &Path, name: &str, bytes: &[u8], rights: Rights) -> io::
         let _ = unlinkat(&folder, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
     }
     written
+}
+
+/// As [`write`], unless the file is so already: then it is only looked at. A recovery waits for
+/// each sync, and certificates seldom change.
+///
+/// Nothing is synced then. A writer that was killed before its own sync left what the kernel writes
+/// within half a minute, and whoever needs the file after a power loss has it written anew.
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn ensure(directory: &Path, name: &str, bytes: &[u8], rights: Rights) -> io::Result<()> {
+    if is_so(directory, name, bytes, rights).unwrap_or(false) {
+        return Ok(());
+    }
+    write(directory, name, bytes, rights)
+}
+
+fn is_so(directory: &Path, name: &str, bytes: &[u8], rights: Rights) -> io::Result<bool> {
+    let Some(present) = read(directory, name, bytes.len())? else { return Ok(false) };
+    let folder = open_directory(directory)?;
+    let file = fstatat(&folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    let owner = rights.owner.unwrap_or_else(geteuid);
+    let belongs = file.st_uid == owner.as_raw()
+        && rights.group.is_none_or(|group| file.st_gid == group.as_raw())
+        && file.st_mode & 0o7777 == rights.mode;
+    Ok(present == bytes && belongs)
 }
 
 /// Reads `name` in `directory`, or says that there is none.
@@ -141,7 +168,7 @@ pub fn user(name: &str) -> io::Result<nix::unistd::User> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 
@@ -165,6 +192,33 @@ mod tests {
         remove(&path, "a").unwrap();
         remove(&path, "a").unwrap();
         assert_eq!(read(&path, "a", 10).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_so_already_is_not_written_again() {
+        let (_keep, path) = folder();
+        let inode = || fs::symlink_metadata(path.join("a")).map(|it| it.ino()).unwrap();
+        let again = |bytes: &[u8], mode| {
+            let before = inode();
+            ensure(&path, "a", bytes, Rights::mode(mode)).unwrap();
+            assert_eq!(read(&path, "a", 10).unwrap().unwrap(), bytes);
+            assert_eq!(fs::metadata(path.join("a")).unwrap().permissions().mode() & 0o7777, mode);
+            inode() != before
+        };
+        ensure(&path, "a", b"one", Rights::mode(0o640)).unwrap();
+        assert!(!again(b"one", 0o640), "it is so already");
+        assert!(again(b"two", 0o640));
+        assert!(again(b"tw", 0o640), "shorter");
+        assert!(again(b"tw", 0o600), "other rights");
+        // What a link names may be so; the link is not.
+        fs::rename(path.join("a"), path.join("b")).unwrap();
+        symlink(path.join("b"), path.join("a")).unwrap();
+        assert!(again(b"tw", 0o600), "a link");
+        assert!(fs::symlink_metadata(path.join("a")).unwrap().is_file());
+        // Not even root's: of another owner.
+        let other =
+            Rights { owner: Some(Uid::from_raw(geteuid().as_raw() + 1)), ..Rights::mode(0o600) };
+        assert!(!is_so(&path, "a", b"tw", other).unwrap());
     }
 
     #[test]

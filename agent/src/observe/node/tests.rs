@@ -149,6 +149,9 @@ fn evidence_of_a_boot_counts_until_a_start_is_let_through() {
     assert!(memory.accept_boot_evidence(&evidence_of(today, free()), Some("a")));
     assert!(memory.evidence_is_current);
     assert_eq!(memory.evidence_run.as_deref(), Some("a"));
+    // Whoever looked first has taken note of it for all who waited.
+    assert!(memory.accept_boot_evidence(&evidence_of(today, free()), Some("a")));
+    assert!(!memory.accept_boot_evidence(&evidence_of(today, free()), Some("b")), "a start since");
     // Once: from then on evidence is outdated as any other is, and taken anew.
     memory.evidence_is_current = false;
     assert!(!memory.accept_boot_evidence(&evidence_of(today, free()), Some("a")));
