@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use zbus::export::ordered_stream::OrderedStreamExt;
 use zbus::zvariant::{OwnedObjectPath, OwnedValue};
-use zbus::{Connection, Proxy};
+use zbus::{Connection, Message, Proxy};
 
 const MANAGER: (&str, &str, &str) =
     ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
@@ -91,6 +91,13 @@ fn populated(control_group: String) -> String {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Ok(_) | Err(_) => control_group,
     }
+}
+
+/// Which job `JobRemoved` tells of, and how it ended.
+fn ended_job(signal: &Message) -> zbus::Result<(OwnedObjectPath, String)> {
+    let (_, job, _, result): (u32, OwnedObjectPath, String, String) =
+        signal.body().deserialize()?;
+    Ok((job, result))
 }
 
 impl Systemd {
@@ -245,10 +252,23 @@ impl Systemd {
             Job::Start => "StartUnit",
             Job::Stop => "StopUnit",
         };
-        let path: OwnedObjectPath = manager.call(method, &(unit, "replace")).await?;
+        let asked = (unit, "replace");
+        let taken = manager.call::<_, _, OwnedObjectPath>(method, &asked);
+        tokio::pin!(taken);
+        // At boot many jobs end before one is taken. What is not read of them fills the queue of
+        // the connection, and then the answer does not come through either.
+        let mut ended = Vec::new();
+        let path = loop {
+            tokio::select! {
+                path = &mut taken => break path?,
+                Some(signal) = removed.next() => ended.push(ended_job(&signal)?),
+            }
+        };
+        if let Some((_, result)) = ended.into_iter().find(|(job, _)| *job == path) {
+            return Ok(result);
+        }
         while let Some(signal) = removed.next().await {
-            let (_, job, _, result): (u32, OwnedObjectPath, String, String) =
-                signal.body().deserialize()?;
+            let (job, result) = ended_job(&signal)?;
             if job == path {
                 return Ok(result);
             }

@@ -1,15 +1,23 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
+pub mod jobs;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 use zbus::connection::Builder;
 use zbus::object_server::Interface;
 use zbus::zvariant::OwnedObjectPath;
 use zbus::{Connection, Guid, fdo, interface};
 
-use super::{Listed, MANAGER, NO_JOB, Systemd};
+use super::{Job, Listed, MANAGER, NO_JOB, Systemd, SystemdError};
 
 /// How long a test waits for what has to come.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -156,11 +164,36 @@ async fn a_unit_that_waits_for_its_turn_is_starting() {
 /// A connection to the bus does not come back by itself; whoever follows a unit has to learn it.
 #[tokio::test]
 async fn following_a_unit_ends_with_the_connection() {
-    let one = OneUnit { active: Some("active"), job: 0 };
-    let (systemd, server) = one.serve().await.unwrap();
-    let followed = tokio::spawn(async move { systemd.follow("a.service", || {}).await });
-    tokio::task::yield_now().await;
+    let (systemd, bus) = jobs::Jobs::default().serve().await.unwrap();
+    let heard = Arc::new(Notify::new());
+    let hear = heard.clone();
+    let follow = async move { systemd.follow("a.service", || hear.notify_one()).await };
+    let followed = tokio::spawn(follow);
+    // What is told before it listens is lost.
+    let tell = async {
+        loop {
+            jobs::Jobs::tell_a_change(&bus).await.unwrap();
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = heard.notified() => {}
+        () = tell => {}
+        () = sleep(PATIENCE) => panic!("a change of the unit was not heard"),
+    }
     assert!(!followed.is_finished(), "it ends by itself");
-    server.close().await.unwrap();
-    timeout(PATIENCE, followed).await.unwrap().unwrap().ok();
+    bus.close().await.unwrap();
+    timeout(PATIENCE, followed).await.unwrap().unwrap().unwrap();
+}
+
+/// At boot many jobs end while systemd waits for polkit before it takes one of ours.
+#[tokio::test]
+async fn a_job_is_heard_among_many_that_end_before_it_is_taken() {
+    let jobs = jobs::Jobs::default();
+    let (systemd, _bus) = jobs.serve().await.unwrap();
+    jobs.be_busy(500);
+    systemd.run(Job::Start, "a.service", PATIENCE).await.unwrap();
+    jobs.fail("a.service");
+    let failed = systemd.run(Job::Start, "a.service", PATIENCE).await;
+    assert!(matches!(failed, Err(SystemdError::Job { .. })), "{failed:?}");
 }
