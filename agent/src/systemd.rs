@@ -77,6 +77,17 @@ pub enum SystemdError {
     },
 }
 
+impl SystemdError {
+    /// Whether the connection is gone; it does not come back by itself.
+    #[must_use]
+    pub fn is_of_a_lost_connection(&self) -> bool {
+        match self {
+            Self::Bus { source, .. } => matches!(**source, zbus::Error::InputOutput(_)),
+            Self::Slow { .. } | Self::Job { .. } => false,
+        }
+    }
+}
+
 /// The connection to systemd.
 #[derive(Debug, Clone)]
 pub struct Systemd {

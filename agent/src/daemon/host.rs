@@ -2,18 +2,19 @@
 //!
 //! `init` and `join` make it one while it runs, `leave` takes it out again; nothing is restarted.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use relight_core::ids::{BootId, Incarnation, NodeName};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::events::{EventKind, EventLog, Level};
 use super::failure::chain;
-use super::member::{Member, MemberError, Parts};
+use super::member::{GATE_DROP_IN, Member, MemberError, Parts, SERVER_SOCKET};
 use super::picture::Picture;
 use super::records::{Identity, LastDocument, Life};
 use super::{renewal, round};
@@ -48,6 +49,12 @@ pub struct Host {
     pub picture: watch::Sender<Arc<Picture>>,
     /// The hands, for what `init` and `join` look at and do before there is a member.
     pub hands: Hands,
+    /// Wakes the round of the member.
+    pub wake: Arc<Notify>,
+    /// Where the gate's first drop-in lies.
+    pub gate_drop_in: PathBuf,
+    /// Where the server listens for local clients.
+    pub server_socket: PathBuf,
     /// One `init`, `join` or `leave` at a time.
     pub work: tokio::sync::Mutex<()>,
     running: tokio::sync::Mutex<Option<Running>>,
@@ -67,6 +74,18 @@ impl Host {
     /// # Errors
     /// The store's, or systemd cannot be reached.
     pub async fn open(config: Config, fatal: mpsc::Sender<String>) -> Result<Self, MemberError> {
+        Self::beside(Systemd::connect().await?, config, fatal)
+    }
+
+    /// The same with this way to systemd.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn beside(
+        systemd: Systemd,
+        config: Config,
+        fatal: mpsc::Sender<String>,
+    ) -> Result<Self, MemberError> {
         let store = Store::open(&config.paths.state_dir)?;
         let boot = crate::units::evidence::boot_id().ok();
         let (life, first_of_boot) = count_life(&store, boot)?;
@@ -78,7 +97,6 @@ impl Host {
             member: None,
             warnings: Vec::new(),
         };
-        let systemd = Systemd::connect().await?;
         let hands = Hands {
             systemd,
             unit: config.units.mariadb.clone(),
@@ -92,6 +110,9 @@ impl Host {
             events: Arc::new(EventLog::default()),
             picture: watch::Sender::new(Arc::new(picture)),
             hands,
+            wake: Arc::new(Notify::new()),
+            gate_drop_in: GATE_DROP_IN.into(),
+            server_socket: SERVER_SOCKET.into(),
             work: tokio::sync::Mutex::new(()),
             running: tokio::sync::Mutex::new(None),
             fatal,
@@ -132,15 +153,7 @@ impl Host {
         self: &Arc<Self>,
         identity: (Identity, RecordFile<Identity>),
     ) -> Result<Arc<Member>, MemberError> {
-        let parts = Parts {
-            config: self.config.clone(),
-            store: self.store.clone(),
-            systemd: Systemd::connect().await?,
-            life: self.life.clone(),
-            events: self.events.clone(),
-            picture: self.picture.clone(),
-        };
-        let member = Member::assemble(parts, identity).await?;
+        let member = self.assemble(identity).await?;
         // With the gate in place no server can have run before this daemon.
         let first = self.first_of_boot && member.gate_closed();
         if let (true, Some(boot)) = (first, self.life.boot) {
@@ -148,13 +161,6 @@ impl Host {
         }
         let mut tasks = vec![self.serve_gate(&member)?, self.serve_peers(&member).await?];
         tasks.push(tokio::spawn(round::run(member.clone())));
-        for unit in [member.watch.unit.clone(), EVIDENCE_UNIT.to_owned()] {
-            let (followed, fatal) = (follow_unit(member.clone(), unit), self.fatal.clone());
-            tasks.push(tokio::spawn(async move {
-                let why = followed.await;
-                let _ = fatal.send(format!("the connection to systemd is lost: {why}")).await;
-            }));
-        }
         tasks.push(tokio::spawn(follow_gossip(member.clone())));
         tasks.push(tokio::spawn(keep_document(member.clone())));
         tasks.push(tokio::spawn(renewal::run(member.clone())));
@@ -166,6 +172,53 @@ impl Host {
         *self.running.lock().await = Some(Running { member: member.clone(), tasks });
         member.tell(Level::Notice, EventKind::Agent, format!("this node is {}", member.name));
         Ok(member)
+    }
+
+    /// The member, before anything of it runs but gossip.
+    pub(super) async fn assemble(
+        &self,
+        identity: (Identity, RecordFile<Identity>),
+    ) -> Result<Arc<Member>, MemberError> {
+        let parts = Parts {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            life: self.life.clone(),
+            events: self.events.clone(),
+            picture: self.picture.clone(),
+            systemd: self.hands.systemd.clone(),
+            wake: self.wake.clone(),
+            gate_drop_in: self.gate_drop_in.clone(),
+            server_socket: self.server_socket.clone(),
+        };
+        Member::assemble(parts, identity).await
+    }
+
+    /// A server that starts, is ready or dies is looked at at once, and not in the next round; so
+    /// is evidence that has been taken. Resolves when the bus is gone, with the reason: the
+    /// connection does not come back by itself, and without it nothing is known of the server.
+    pub async fn follow_units(&self) -> String {
+        tokio::select! {
+            why = self.follow_unit(&self.hands.unit) => why,
+            why = self.follow_unit(EVIDENCE_UNIT) => why,
+        }
+    }
+
+    async fn follow_unit(&self, unit: &str) -> String {
+        let mut failures = 0;
+        loop {
+            let wake = || self.wake.notify_one();
+            match self.hands.systemd.follow(unit, wake).await {
+                Ok(()) => return "it closed the connection".to_owned(),
+                Err(error)
+                    if failures < FOLLOW_FAILURES_MAX && !error.is_of_a_lost_connection() =>
+                {
+                    failures += 1;
+                    warn!(why = chain(&error), unit, "this unit is only looked at now and then");
+                    tokio::time::sleep(FOLLOW_PAUSE).await;
+                }
+                Err(error) => return chain(&error),
+            }
+        }
     }
 
     /// Ends to be a member: every task of a member stops.
@@ -218,25 +271,6 @@ impl Host {
             };
             let _ = fatal.send(format!("the service for other agents ended: {why}")).await;
         }))
-    }
-}
-
-/// A server that starts, is ready or dies is looked at at once, and not in the next round; so is
-/// evidence that has been taken. Resolves when the bus is gone, with the reason: a connection to it
-/// does not come back by itself, and without it nothing is known of the server.
-async fn follow_unit(member: Arc<Member>, unit: String) -> String {
-    let mut failures = 0;
-    loop {
-        let wake = || member.wake.notify_one();
-        match member.watch.systemd.follow(&unit, wake).await {
-            Ok(()) => return "it closed the connection".to_owned(),
-            Err(error) if failures < FOLLOW_FAILURES_MAX => {
-                failures += 1;
-                warn!(why = chain(&error), unit, "this unit is only looked at now and then");
-                tokio::time::sleep(FOLLOW_PAUSE).await;
-            }
-            Err(error) => return chain(&error),
-        }
     }
 }
 

@@ -174,6 +174,12 @@ pub struct Parts {
     pub events: Arc<EventLog>,
     /// What is known, for whoever asks.
     pub picture: watch::Sender<Arc<Picture>>,
+    /// Wakes the round.
+    pub wake: Arc<Notify>,
+    /// Where the gate's drop-in lies.
+    pub gate_drop_in: PathBuf,
+    /// Where the server listens for local clients.
+    pub server_socket: PathBuf,
 }
 
 impl Member {
@@ -185,7 +191,7 @@ impl Member {
         parts: Parts,
         (identity, identity_file): (Identity, RecordFile<Identity>),
     ) -> Result<Arc<Self>, MemberError> {
-        let Parts { config, store, systemd, life, events, picture } = parts;
+        let Parts { config, store, systemd, life, events, picture, wake, .. } = parts;
         let credentials = LiveCredentials::new(credentials_of(&identity)?);
         let ca = CertificateAuthority::from_pem(
             identity.cluster,
@@ -212,7 +218,7 @@ impl Member {
             incarnation: life.incarnation,
             unit,
             evidence_dir: state_dir.join("evidence"),
-            probe: ServerProbe::new(SERVER_SOCKET.into(), "relight"),
+            probe: ServerProbe::new(parts.server_socket, "relight"),
             systemd,
             memory: Mutex::new(Memory::default()),
         };
@@ -235,13 +241,13 @@ impl Member {
             acting: Acting::default(),
             gathering: tokio::sync::Mutex::new(()),
             doorway: tokio::sync::Mutex::new(()),
-            wake: Arc::new(Notify::new()),
+            wake,
             events,
             picture,
             glances: Glances::default(),
             rounds: AtomicU64::new(0),
             stumbles: AtomicU64::new(0),
-            gate_drop_in: GATE_DROP_IN.into(),
+            gate_drop_in: parts.gate_drop_in,
         }))
     }
 

@@ -18,6 +18,8 @@ pub mod picture;
 pub mod records;
 pub mod renewal;
 pub mod round;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -134,24 +136,42 @@ async fn live(
     }
     notify(&[NotifyState::Ready]);
     info!(version = env!("CARGO_PKG_VERSION"), member = is_member, "relightd runs");
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    until_told(&host, told, &mut ended).await?;
+    notify(&[NotifyState::Stopping]);
+    Ok(())
+}
+
+/// Feeds the watchdog until somebody tells the daemon to end.
+///
+/// # Errors
+/// A part that everything rests on has ended.
+async fn until_told(
+    host: &Host,
+    told: impl Future<Output = ()>,
+    ended: &mut mpsc::Receiver<String>,
+) -> Result<(), DaemonError> {
     // Without a watchdog an hourly message that systemd ignores.
     let period = sd_notify::watchdog_enabled().unwrap_or(Duration::from_secs(3 * 3600));
     let mut alive = interval(period / 3);
     let mut seen = u64::MAX;
-    loop {
+    let followed = host.follow_units();
+    tokio::pin!(told, followed);
+    let why = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            why = ended.recv() => {
-                let why = why.unwrap_or_else(|| "a task ended".to_owned());
-                error!(why, "the daemon ends: systemd starts it again");
-                return Err(DaemonError::Ended { why });
-            }
-            _ = alive.tick() => feed_watchdog(&host, &mut seen).await,
+            () = &mut told => return Ok(()),
+            why = ended.recv() => break why.unwrap_or_else(|| "a task ended".to_owned()),
+            why = &mut followed => break format!("the connection to systemd is lost: {why}"),
+            _ = alive.tick() => feed_watchdog(host, &mut seen).await,
         }
-    }
-    notify(&[NotifyState::Stopping]);
-    Ok(())
+    };
+    error!(why, "the daemon ends: systemd starts it again");
+    Err(DaemonError::Ended { why })
 }
 
 fn notify(states: &[NotifyState<'_>]) {
@@ -275,7 +295,69 @@ fn join_unattended(host: &Arc<Host>) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::future::{pending, ready};
+
+    use tokio::time::timeout;
+
+    use super::sample::Machine;
     use super::*;
+    use crate::api::wire::sample::alone;
+    use crate::systemd::tests::PATIENCE;
+    use crate::systemd::tests::jobs::Jobs;
+
+    /// Deaf to the server's unit, it would go on and judge by what it cannot see, or fail at each
+    /// `init` and `join`; a new start of it connects anew.
+    #[tokio::test]
+    async fn a_bus_that_goes_away_ends_the_daemon() {
+        for is_member in [true, false] {
+            let mut machine = Machine::of(&alone()).await;
+            if is_member {
+                machine.take_up().await;
+            }
+            let life = until_told(&machine.host, pending(), &mut machine.ended);
+            let cut = async {
+                // It is listened to by then.
+                heard(&machine.host, &machine.bus).await;
+                machine.bus.clone().close().await.unwrap();
+            };
+            let (ended, ()) = timeout(PATIENCE, async { tokio::join!(life, cut) }).await.unwrap();
+            let ended = ended.unwrap_err().to_string();
+            assert!(ended.contains("the connection to systemd is lost"), "{ended}");
+        }
+    }
+
+    /// A part that everything rests on, such as gossip.
+    #[tokio::test]
+    async fn a_part_that_ends_ends_the_daemon() {
+        let mut machine = Machine::of(&alone()).await;
+        let member = machine.take_up().await;
+        member.gossip.abort();
+        let life = until_told(&machine.host, pending(), &mut machine.ended);
+        let ended = timeout(PATIENCE, life).await.unwrap().unwrap_err().to_string();
+        assert!(ended.contains("gossip ended"), "{ended}");
+    }
+
+    /// Waits until a change of the server's unit wakes the round.
+    async fn heard(host: &Host, bus: &zbus::Connection) {
+        let tell = async {
+            loop {
+                Jobs::tell_a_change(bus).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = host.wake.notified() => {}
+            () = tell => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_is_told_to_end_ends_well() {
+        let mut machine = Machine::of(&alone()).await;
+        machine.take_up().await;
+        until_told(&machine.host, ready(()), &mut machine.ended).await.unwrap();
+    }
 
     /// The watchdog is fed only while rounds go on, and always where there is nothing to do.
     #[test]

@@ -197,3 +197,15 @@ async fn a_job_is_heard_among_many_that_end_before_it_is_taken() {
     let failed = systemd.run(Job::Start, "a.service", PATIENCE).await;
     assert!(matches!(failed, Err(SystemdError::Job { .. })), "{failed:?}");
 }
+
+/// Who would begin to follow a unit then learns it as well, and does not wait for better days; a
+/// systemd that only refuses may be asked again.
+#[tokio::test]
+async fn a_lost_connection_is_told_from_a_refusal() {
+    let (systemd, bus) = OneUnit { active: None, job: 0 }.serve().await.unwrap();
+    let refused = systemd.state("a.service").await.unwrap_err();
+    assert!(!refused.is_of_a_lost_connection(), "{refused:?}");
+    bus.close().await.unwrap();
+    let lost = timeout(PATIENCE, systemd.follow("a.service", || {})).await.unwrap().unwrap_err();
+    assert!(lost.is_of_a_lost_connection(), "{lost:?}");
+}

@@ -7,7 +7,7 @@ use relight_core::ids::{AcceptorId, ClusterId, Incarnation, NodeId};
 use relight_core::ledger::roster::Role as RosterRole;
 use rustls_pki_types::UnixTime;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{Member, Parts};
 use crate::api::wire::sample::{alone, stranger, synced};
@@ -18,7 +18,6 @@ use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
-use crate::observe::server::ServerProbe;
 use crate::store::{Loaded, RecordFile, Store};
 use crate::systemd::tests::SlowJobs;
 
@@ -96,12 +95,12 @@ pub(crate) async fn node() -> Node {
         life: Life { incarnation: Incarnation(1), generation: 1, boot: None },
         events: Arc::new(EventLog::default()),
         picture: watch::Sender::new(Arc::new(stranger())),
+        wake: Arc::new(Notify::new()),
+        // A server and a gate of this machine are none of the test's.
+        gate_drop_in: dir.path().join("no.conf"),
+        server_socket: dir.path().join("no.sock"),
     };
-    let mut member = Member::assemble(parts, (identity, identity_file)).await.unwrap();
-    // A server and a gate of this machine are none of the test's.
-    let own = Arc::get_mut(&mut member).unwrap();
-    own.watch.probe = ServerProbe::new(dir.path().join("no.sock"), "relight");
-    own.gate_drop_in = dir.path().join("no.conf");
+    let member = Member::assemble(parts, (identity, identity_file)).await.unwrap();
     Node { member, jobs, _dir: dir }
 }
 
