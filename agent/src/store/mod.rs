@@ -174,6 +174,21 @@ impl Store {
         }
     }
 
+    /// Whether a record is here, or was and is lost; damaged ones are here too.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn holds(&self, name: &str) -> Result<bool, StoreError> {
+        let inner = &self.inner;
+        if inner.state().manifest.created.contains(name) {
+            return Ok(true);
+        }
+        let names = inner.disk.list(&inner.dir);
+        let names = names.map_err(|source| StoreError::io("list", &inner.dir, source))?;
+        Ok(names.contains(&format!("{name}{SUFFIX}")))
+    }
+
     fn claim(&self, name: &str) -> Result<Claim, StoreError> {
         let fits = (1..=NAME_BYTES_MAX).contains(&name.len())
             && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
