@@ -333,6 +333,21 @@ fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, F
     })
 }
 
+/// Whoever has no good token here gets one read of the ledger at a time, with all of that kind;
+/// nobody else waits for them.
+async fn step_in(
+    doorway: &tokio::sync::Mutex<()>,
+    stranger: bool,
+    at_the_longest: Duration,
+) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>, Failure> {
+    if !stranger {
+        return Ok(None);
+    }
+    let free = timeout(at_the_longest, doorway.lock()).await;
+    free.map(Some)
+        .map_err(|_| Failure::new(Kind::Holding, "others ask with unknown tokens too", "try again"))
+}
+
 /// Checks an applicant and, unless it only asks, puts it on the roster and gives it its identity.
 async fn admit(
     member: &Arc<Member>,
@@ -341,12 +356,8 @@ async fn admit(
 ) -> Result<JoinAnswer, Failure> {
     let Applicant { node, listed, token } = applicant(call, remote)?;
     let admitted = |document: &Document| document.admit(node, listed.clone(), token);
-    // Whoever has no good token here gets one read of the ledger at a time, with all of that kind.
     let stranger = admitted(&member.ledger.cached()).is_err();
-    let doorway = async { if stranger { Some(member.doorway.lock().await) } else { None } };
-    let _doorway = timeout(DOORWAY_MAX, doorway).await.map_err(|_| {
-        Failure::new(Kind::Holding, "others ask with unknown tokens too", "try again")
-    })?;
+    let _doorway = step_in(&member.doorway, stranger, DOORWAY_MAX).await?;
     let document = member.ledger.read().await.map_err(|error| {
         Failure::new(Kind::Holding, "the ledger cannot be read", "a quorum of members has to run")
             .because(&error)

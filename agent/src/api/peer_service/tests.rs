@@ -14,8 +14,11 @@ use relight_core::ledger::token::{TokenRecord, TokenRefusal};
 use tonic::Code;
 
 use super::*;
-use crate::api::wire::sample::document;
+use crate::api::wire::sample::{alone, document};
 use crate::codec::{CodecError, RECORD_BYTES_MAX, RecordKind};
+use crate::daemon::sample::Machine;
+use crate::identity::ca::NodeKey;
+use crate::systemd::tests::PATIENCE;
 
 const ID: TokenId = TokenId([3; 8]);
 const SECRET: &[u8] = &[9; 20];
@@ -150,6 +153,69 @@ fn names_addresses_and_identities_are_taken_once() {
     assert_eq!(admit_to(&document, &JoinCall { node_id, ..call() }), Err(copied.clone()));
     let acceptor_id = AcceptorId::from_number(2).to_string();
     assert_eq!(admit_to(&document, &JoinCall { acceptor_id, ..call() }), Err(copied));
+}
+
+#[tokio::test]
+async fn strangers_come_in_one_by_one_and_nobody_else_waits_for_them() {
+    let doorway = tokio::sync::Mutex::new(());
+    let first = step_in(&doorway, true, PATIENCE).await.unwrap();
+    assert!(first.is_some());
+    let busy = step_in(&doorway, true, Duration::from_millis(1)).await.unwrap_err();
+    assert_eq!(busy.kind, Kind::Holding, "it may try again: {busy}");
+    assert!(step_in(&doorway, false, Duration::ZERO).await.unwrap().is_none());
+    // The next one comes in when the first has gone.
+    let (second, ()) = tokio::join!(step_in(&doorway, true, PATIENCE), async { drop(first) });
+    assert!(second.unwrap().is_some());
+}
+
+/// A call with the token of [`issuing`] from this machine.
+fn call_here() -> (JoinCall, Option<SocketAddr>) {
+    let request = NodeKey::generate().unwrap().request().unwrap();
+    let (address, dry_run) = ("127.0.0.4".into(), true);
+    (JoinCall { address, request, dry_run, ..call() }, Some("127.0.0.4:55000".parse().unwrap()))
+}
+
+/// A look at the ledger is a question to every member: a stranger must not be able to have many
+/// asked at a time.
+#[tokio::test]
+async fn a_stranger_waits_at_the_door_while_a_good_token_goes_by() {
+    let mut document = alone();
+    document.tokens = issuing(|_| {}).tokens;
+    let machine = Machine::of(&document).await;
+    let member = machine.assemble().await;
+    let door = member.doorway.lock().await;
+    let (call, remote) = call_here();
+    let unknown = JoinCall { token_id: vec![4; 8], ..call.clone() };
+    let stranger = {
+        let member = member.clone();
+        tokio::spawn(async move { admit(&member, &unknown, remote).await })
+    };
+    // Each of them looks at the ledger as the stranger would.
+    for _ in 0..3 {
+        admit(&member, &call, remote).await.unwrap();
+    }
+    assert!(!stranger.is_finished(), "it came in beside another one");
+    drop(door);
+    let refused = timeout(PATIENCE, stranger).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(refused.kind, Kind::Refused, "{refused}");
+    assert!(member.doorway.try_lock().is_ok(), "whoever was refused is gone from the door");
+}
+
+#[tokio::test]
+async fn a_stranger_stays_at_the_door_until_the_ledger_was_read() {
+    let machine = Machine::of(&alone()).await;
+    let member = machine.assemble().await;
+    let (call, remote) = call_here();
+    let stranger = admit(&member, &call, remote);
+    tokio::pin!(stranger);
+    tokio::select! {
+        biased;
+        answer = &mut stranger => panic!("{answer:?}, and the ledger was not read"),
+        () = std::future::ready(()) => {}
+    }
+    assert!(member.doorway.try_lock().is_err(), "another one would come in beside it");
+    assert_eq!(stranger.await.unwrap_err().kind, Kind::Refused);
+    assert!(member.doorway.try_lock().is_ok());
 }
 
 #[test]
