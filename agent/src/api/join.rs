@@ -29,6 +29,7 @@ use super::preflight::{self, Galera};
 use super::progress::Report;
 use super::wire_in::failure_of;
 use crate::codec::decode;
+use crate::config;
 use crate::daemon::failure::{Failure, Kind};
 use crate::daemon::host::Host;
 use crate::daemon::member::SERVER_SOCKET;
@@ -141,15 +142,7 @@ async fn prepare(
     cluster: ClusterId,
     report: &Report,
 ) -> Result<Applicant, Failure> {
-    let role = match request.role.as_deref() {
-        Some("witness") => Role::Witness,
-        Some("data") => Role::Data,
-        None => role_of(host.config.role),
-        Some(other) => {
-            let what = format!("`{other}` is no role");
-            return Err(Failure::new(Kind::Usage, what, "give --role data or --role witness"));
-        }
-    };
+    let role = wanted_role(request.role.as_deref(), host.config.role)?;
     let asked = request.address.clone().or(host.config.address.map(|ip| ip.to_string()));
     let name = node_name(host, request.name.as_deref())?;
     let address = own_address(asked.as_deref())?;
@@ -198,6 +191,19 @@ async fn prepare(
     }
     report.done("look", format!("{} at {}", applicant.name, applicant.address)).await;
     Ok(applicant)
+}
+
+/// The role that was asked for, or the one in relight.toml.
+fn wanted_role(asked: Option<&str>, configured: config::Role) -> Result<Role, Failure> {
+    match asked {
+        Some("witness") => Ok(Role::Witness),
+        Some("data") => Ok(Role::Data),
+        None => Ok(role_of(configured)),
+        Some(other) => {
+            let what = format!("`{other}` is no role");
+            Err(Failure::new(Kind::Usage, what, "give --role data or --role witness"))
+        }
+    }
 }
 
 /// Refuses data of a cluster, unless its history is named to be given up.
@@ -431,3 +437,6 @@ fn store(
     store_member(&host.store, &identity, (record, standing, document))
         .map_err(|error| Failure::of_store("failed to store this node's identity", &error))
 }
+
+#[cfg(test)]
+mod tests;
