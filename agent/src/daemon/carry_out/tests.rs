@@ -2,13 +2,16 @@
 
 use std::sync::atomic::AtomicU32;
 
-use relight_core::evidence::record::{EvidenceRecord, FileCopy, OptionValue};
+use relight_core::evidence::record::{
+    DatadirIdentity, EvidenceRecord, FileCopy, FileIdentity, OptionValue,
+};
 
 use super::*;
-use crate::api::wire::sample::{alone, picture};
+use crate::api::wire::sample::{HISTORY, alone, off, picture};
 use crate::codec::encode;
 use crate::daemon::member::sample::{node, synced_look};
 use crate::daemon::round;
+use crate::daemon::sample::Machine;
 use crate::observe::evidence::sample;
 use crate::systemd::tests::PATIENCE;
 use crate::units::evidence::EVIDENCE_RECORD;
@@ -129,4 +132,79 @@ async fn a_view_is_noted_beside_the_rounds() {
     assert_eq!(member.views.views().last.map(|view| view.members.len()), Some(1));
     go_on(&mut thread).await;
     assert!(!thread.noting.is_under_way(), "once is enough");
+}
+
+/// Evidence of a server that is off, in this directory.
+fn evidence(directory: Option<FileIdentity>) -> Evidence {
+    let found = sample::record();
+    let datadir = DatadirIdentity { directory, ..found.datadir };
+    Evidence { record: Some(EvidenceRecord { datadir, ..found }), ..Evidence::default() }
+}
+
+/// A node that is off and was looked at.
+fn looked_at(directory: Option<FileIdentity>) -> Look {
+    let (observation, evidence) = (off(1, 1042), evidence(directory));
+    Look { observation, evidence, facts: None, unit: None }
+}
+
+/// Every change of a data directory, with the unit that makes it.
+fn changes() -> [(Action, &'static str); 3] {
+    use relight_core::ids::Seqno;
+    let position = Position { history: HISTORY, seqno: Seqno(1042) };
+    [
+        (Action::ForgetView, "relight-datadir@forget-view.service"),
+        (Action::AllowBootstrap { position }, "relight-datadir@allow-bootstrap.service"),
+        (Action::ForceStateTransfer, "relight-datadir@force-state-transfer.service"),
+    ]
+}
+
+/// What the unit did not find as it was looked at is looked at again, and not tried for ever.
+#[tokio::test]
+async fn a_failed_change_of_the_data_directory_outdates_the_evidence() {
+    let machine = Machine::of(&alone()).await;
+    let member = machine.assemble().await;
+    let (document, here) = (alone(), Some(FileIdentity { device: 8, inode: 2 }));
+    for (action, unit) in changes() {
+        machine.jobs.mend();
+        member.watch.evidence_taken(None);
+        act(&member, &document, &action, &looked_at(here)).await.unwrap();
+        assert_eq!(machine.jobs.asked(unit), 1);
+        assert!(member.watch.evidence_is_current(), "{action:?} went well");
+
+        machine.jobs.fail(unit);
+        act(&member, &document, &action, &looked_at(here)).await.unwrap_err();
+        assert_eq!(machine.jobs.asked(unit), 2);
+        assert!(!member.watch.evidence_is_current(), "{action:?} failed");
+    }
+}
+
+/// Without a directory in the evidence nothing is asked for, and the next evidence may have one.
+#[tokio::test]
+async fn evidence_that_does_not_name_its_data_directory_is_outdated_by_a_change() {
+    let machine = Machine::of(&alone()).await;
+    let member = machine.assemble().await;
+    for (action, unit) in changes() {
+        member.watch.evidence_taken(None);
+        let failed = act(&member, &alone(), &action, &looked_at(None)).await;
+        assert!(matches!(failed, Err(ActError::DatadirUnknown)), "{failed:?}");
+        assert_eq!(machine.jobs.asked(unit), 0);
+        assert!(!member.watch.evidence_is_current(), "{action:?}");
+    }
+}
+
+/// Nor does what the unit left at boot count any more: it is what did not hold.
+#[tokio::test]
+async fn after_a_failed_change_evidence_is_taken_by_a_new_run_of_the_unit() {
+    let machine = Machine::of(&alone()).await;
+    let member = machine.assemble().await;
+    let found = sample::record();
+    leave_evidence(&member, &found);
+    member.watch.boot_is_untouched(found.boot, None);
+    machine.jobs.fail("relight-datadir@forget-view.service");
+    let here = looked_at(Some(FileIdentity { device: 8, inode: 2 }));
+    act(&member, &alone(), &Action::ForgetView, &here).await.unwrap_err();
+
+    take_evidence(&member).await.unwrap();
+    assert_eq!(machine.jobs.asked(EVIDENCE_UNIT), 1);
+    assert!(member.watch.evidence_is_current());
 }
