@@ -264,12 +264,17 @@ fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
 impl Thread {
     /// Tells the others when this node stands otherwise than in the last round.
     fn tell_of(&mut self, member: &Arc<Member>, own: &NodeObservation) {
-        let now = Some(Standpoint::of(own));
-        if std::mem::replace(&mut self.standpoint, now) != now {
+        if self.stands_otherwise(own) {
             // They are to see what is new, and not what was so at rest.
             member.glances.keep(None, Instant::now());
             coordinate::stir(member);
         }
+    }
+
+    /// Takes note of how this node stands.
+    fn stands_otherwise(&mut self, own: &NodeObservation) -> bool {
+        let now = Some(Standpoint::of(own));
+        std::mem::replace(&mut self.standpoint, now) != now
     }
 
     /// Whether the open decision has run past its deadline: starts an attempt, permits nothing.
@@ -349,7 +354,30 @@ pub fn worth_telling(plan: &NodePlan) -> Option<(Level, String)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use crate::api::wire::sample::{off, synced};
+
+    /// Rows and views come all the time, and nobody waits for them.
+    #[test]
+    fn others_are_told_of_what_they_wait_for_and_of_nothing_else() {
+        let mut thread = Thread::default();
+        let mut told = |own: &NodeObservation| thread.stands_otherwise(own);
+        let mut server = synced(1);
+        assert!(told(&server), "the first look");
+        server.sequence += 1;
+        server.galera.as_mut().unwrap().last_committed = Some(relight_core::ids::Seqno(4711));
+        server.galera.as_mut().unwrap().conf_id = Some(9);
+        assert!(!told(&server));
+        server.galera.as_mut().unwrap().state = WsrepState::Donor;
+        assert!(told(&server));
+        server.galera.as_mut().unwrap().component = Component::NonPrimary;
+        assert!(told(&server));
+        let unknown = NodeObservation { position: StoredPosition::Unknown, ..off(1, 9) };
+        assert!(told(&unknown), "the server is off");
+        assert!(told(&off(1, 9)), "its position is found out");
+        assert!(!told(&off(1, 9)));
+    }
 
     #[test]
     fn patience_doubles_up_to_a_minute_and_starts_anew() {

@@ -381,3 +381,15 @@ fn a_question_of_a_newer_version_is_refused_and_not_guessed_at() {
     let version = format!("format version {}", Newer::VERSION);
     assert!(status.message().contains(&version), "{status:?}");
 }
+
+/// Whoever waits for a node need not wait for the next round.
+#[tokio::test]
+async fn a_node_that_stands_otherwise_is_looked_at_at_once() {
+    let member = Machine::of(&alone()).await.assemble().await;
+    let from = NodeId::from_number(2);
+    assert_eq!(answer(&member, Question::Stirred, from).await, Answer::Done);
+    timeout(PATIENCE, member.wake.notified()).await.unwrap();
+    let version = member.ledger.cached().version;
+    assert_eq!(answer(&member, Question::Nudge { version }, from).await, Answer::Done);
+    assert!(timeout(Duration::ZERO, member.wake.notified()).await.is_err(), "it is known already");
+}
