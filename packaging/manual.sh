@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes the manual pages and the completions that the package ships, as agentctl itself makes them:
+# Writes the manual pages and the completions that the package ships, as agentctl itself makes them,
+# and the page of relightd:
 #
 #   packaging/manual.sh AGENTCTL FOLDER
 #
@@ -14,7 +15,8 @@ rm -rf "$folder"
 mkdir -p "$folder/man"
 "$agentctl" man "$folder/man"
 # As Debian wants them; cargo-deb packs no file that it takes for one that was built.
-gzip -9n "$folder"/man/*.1
+cp "$(dirname "$0")/relightd.8" "$folder/man"
+gzip -9n "$folder"/man/*.[18]
 "$agentctl" completions bash >"$folder/agentctl.bash"
 "$agentctl" completions zsh >"$folder/agentctl.zsh"
 "$agentctl" completions fish >"$folder/agentctl.fish"

@@ -239,6 +239,7 @@ fn the_package_holds_what_it_should_and_nothing_of_the_database() {
         "/usr/share/polkit-1/rules.d/50-relight.rules",
         "/usr/lib/sysusers.d/relight.conf",
         "/usr/lib/tmpfiles.d/relight.conf",
+        "/usr/share/man/man8/relightd.8.gz",
         "/usr/share/man/man1/agentctl.1.gz",
         "/usr/share/man/man1/agentctl-token-create.1.gz",
         "/usr/share/bash-completion/completions/agentctl",

@@ -1,5 +1,6 @@
 //! `GetStatus`: the cluster, the verdict, the open decision and one row for each node.
 
+use relight_core::evidence::frontier::ViewMember;
 use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
 use relight_core::ids::NodeId;
 use relight_core::ledger::document::{Decision, Step};
@@ -35,6 +36,7 @@ pub fn cluster_status(picture: &Picture) -> v1::ClusterStatus {
     {
         warnings.push(format!("in epoch {} {words}", record.epoch));
     }
+    warnings.extend(seen.and_then(strangers_words));
     v1::ClusterStatus {
         seen_from: picture.name.to_string(),
         observed_at: rfc3339(picture.at),
@@ -59,6 +61,32 @@ fn cluster(seen: Seen<'_>) -> v1::Cluster {
         paused: document.pause.as_ref().map(pause_state),
         given_up: document.epoch().map(|record| names_of(&record.given_up)).unwrap_or_default(),
     }
+}
+
+/// Servers in the component that the ledger does not know, as one that runs on after its node was
+/// removed: they count in every view, and Relight cannot ask them. While a cluster is adopted they
+/// are the reason of the verdict.
+fn strangers_words(seen: Seen<'_>) -> Option<String> {
+    let document = seen.document();
+    let listed = document.roster.data_nodes().count();
+    let strangers = |report: &NodeObservation| {
+        let galera = report.galera.as_ref()?;
+        let beyond = usize::try_from(galera.size?).ok()?.saturating_sub(listed);
+        // One that has just joined has a name that nobody has learned yet.
+        let is_no_member = |it: &&ViewMember| match it {
+            ViewMember::Node(node) => !document.roster.data_nodes().any(|listed| listed == *node),
+            ViewMember::Stranger(_) => false,
+        };
+        Some(beyond.max(galera.members.iter().filter(is_no_member).count()))
+    };
+    let serving = seen.member.survey.data_nodes(document).filter(|it| it.is_synced());
+    let count = serving.filter_map(strangers).max().filter(|_| document.in_charge)?;
+    let what = match count {
+        0 => return None,
+        1 => "a member that is not on the roster: stop its server, or let it join".to_owned(),
+        _ => format!("{count} members that are not on the roster: stop them, or let them join"),
+    };
+    Some(format!("the primary component has {what}"))
 }
 
 fn names_of(given_up: &GivenUp) -> Vec<String> {

@@ -520,3 +520,24 @@ fn servers_that_may_merge_are_left_alone_for_a_while() {
     assert_eq!((verdict.state(), verdict.reason()), (VerdictState::Recovering, Reason::Gathering));
     assert_eq!(answers(&explanation(&picture))["R8"].0, "holds");
 }
+
+/// A server that runs on after its node was removed counts in every view.
+#[test]
+fn a_member_that_the_roster_does_not_have_is_told_of() {
+    let warned = |size, members: &[u64]| {
+        let picture = with(healthy(), |member| {
+            let reports = member.survey.observations.values_mut();
+            for galera in reports.filter_map(|report| report.galera.as_mut()) {
+                galera.size = Some(size);
+                galera.members = members.iter().map(|it| ViewMember::Node(node(*it))).collect();
+            }
+        });
+        cluster_status(&picture).warnings
+    };
+    assert_eq!(warned(3, &[1, 2, 3]), Vec::<String>::new());
+    let one = "the primary component has a member that is not on the roster: stop its server, or \
+               let it join";
+    assert_eq!(warned(4, &[1, 2, 3]), [one], "nobody knows its name");
+    assert_eq!(warned(3, &[1, 2, 7]), [one], "another is down");
+    assert!(warned(5, &[]).first().unwrap().contains("2 members"));
+}
