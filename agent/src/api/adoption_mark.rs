@@ -7,13 +7,17 @@
 
 use std::time::Duration;
 
-use relight_core::ledger::document::Document;
+use relight_core::ids::{ClusterId, ClusterName};
+use tokio::time::sleep;
 
 use crate::daemon::failure::Failure;
 use crate::observe::server::{Freshness, ServerAnswer, ServerProbe, StatementError};
 
 /// How long a statement may wait for the other members.
 const STATEMENT_MAX: Duration = Duration::from_secs(30);
+/// How often the mark is tried.
+const TRIES_MAX: u32 = 20;
+const TRY_PAUSE: Duration = Duration::from_millis(150);
 const NAMES: &str = "SELECT id, name FROM relight.cluster";
 
 /// Which Relight cluster a component belongs to: its id and its name.
@@ -43,38 +47,53 @@ pub async fn check_unmarked(probe: &ServerProbe) -> Result<(), Failure> {
 
 /// Marks the component as the one of this cluster. Can be repeated.
 ///
+/// Whoever comes second may be told so before the row of the first is here, and the statements that
+/// make the table, of all who mark at one moment, end each other's inserts. So it is tried until
+/// there is a row.
+///
 /// # Errors
 /// It belongs to another cluster by now, or the server does not carry it out.
-pub async fn leave_mark(probe: &ServerProbe, document: &Document) -> Result<(), MarkFailure> {
+pub async fn leave_mark(
+    probe: &ServerProbe,
+    cluster: ClusterId,
+    name: &ClusterName,
+) -> Result<(), MarkFailure> {
     let statements = [
         "CREATE DATABASE IF NOT EXISTS relight".to_owned(),
         // One row, and its key is the same for whoever writes it.
         "CREATE TABLE IF NOT EXISTS relight.cluster (one TINYINT PRIMARY KEY CHECK (one = 1), \
          id CHAR(36) NOT NULL, name VARCHAR(64) NOT NULL) ENGINE=InnoDB"
             .to_owned(),
-        format!(
-            "INSERT IGNORE INTO relight.cluster VALUES (1, '{}', '{}')",
-            document.cluster, document.name
-        ),
+        format!("INSERT IGNORE INTO relight.cluster VALUES (1, '{cluster}', '{name}')"),
     ];
-    let unexpected = |error: &StatementError| {
+    let unwritten = |error: &StatementError| {
         MarkFailure::Unwritten(Failure::unexpected("failed to mark the component", error))
     };
-    let mut outcome = Ok(());
-    for statement in &statements {
-        outcome = probe.execute(statement, STATEMENT_MAX).await;
-    }
-    // Whatever was said of the insert: what stands there now counts.
-    match read(probe).await.map_err(|error| unexpected(&error))? {
-        Some((id, _)) if id == document.cluster.to_string() => Ok(()),
-        Some(other) => Err(MarkFailure::Taken(taken(&other))),
-        None => match outcome {
-            Err(error) => Err(unexpected(&error)),
-            Ok(()) => Err(MarkFailure::Unwritten(Failure::refused(
-                "the mark of this cluster is not in the database",
-                "type the same command again",
-            ))),
-        },
+    let mut tries = TRIES_MAX;
+    loop {
+        let mut written = Ok(());
+        for statement in &statements {
+            written = written.and(probe.execute(statement, STATEMENT_MAX).await);
+        }
+        // Whatever was said of the insert: what stands there now counts.
+        match read(probe).await.map_err(|error| unwritten(&error))? {
+            Some((id, _)) if id == cluster.to_string() => return Ok(()),
+            Some(other) => return Err(MarkFailure::Taken(taken(&other))),
+            None => {}
+        }
+        tries -= 1;
+        if tries == 0 {
+            return Err(written.err().map_or_else(
+                || {
+                    MarkFailure::Unwritten(Failure::refused(
+                        "the mark of this cluster is not in the database",
+                        "see `journalctl -u mariadb`, then type the same command again",
+                    ))
+                },
+                |error| unwritten(&error),
+            ));
+        }
+        sleep(TRY_PAUSE).await;
     }
 }
 

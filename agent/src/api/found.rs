@@ -32,7 +32,7 @@ use super::progress::Report;
 use crate::config;
 use crate::daemon::failure::{Failure, Kind, chain};
 use crate::daemon::host::{Host, host_name};
-use crate::daemon::member::{Member, SERVER_SOCKET};
+use crate::daemon::member::Member;
 use crate::daemon::records::{GateRecord, GossipKey, Identity, LastDocument};
 use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role as CertificateRole;
@@ -92,15 +92,11 @@ pub async fn found(
             ));
         }
         report.skipped("membership", format!("this node is a member of {}", cached.name)).await;
-        if !cached.in_charge {
-            // An earlier `init` may have ended before the mark.
-            mark(&member, report).await.map_err(|failure| match failure {
-                MarkFailure::Unwritten(failure) => failure,
-                MarkFailure::Taken(failure) => {
-                    Failure { hint: format!("`agentctl leave` first; {}", failure.hint), ..failure }
-                }
-            })?;
+        if request.dry_run {
+            report.finish("nothing was changed").await;
+            return Ok(());
         }
+        mark_again(host, &member, report).await?;
         return until_it_serves(host, &member, report).await;
     }
     let wish = look(host, request).await?;
@@ -116,33 +112,51 @@ pub async fn found(
         })?;
         report.done("accounts", "relight@localhost and mysql@localhost by unix socket").await;
     }
+    let probe = ServerProbe::new(host.server_socket.clone(), "relight");
     if adopts {
-        check_unmarked(&ServerProbe::new(SERVER_SOCKET.into(), "relight")).await?;
+        check_unmarked(&probe).await?;
     }
-    write_records(host, &wish, adopts)?;
+    let cluster = write_records(host, &wish, adopts)?;
     report.done("identity", format!("this node is {} at {}", wish.name, wish.address)).await;
+    // Before anything acts as a member: another `init` may be faster.
+    let marked = match adopts {
+        true => leave_mark(&probe, cluster, &wish.cluster).await,
+        false => Ok(()),
+    };
+    if let Err(MarkFailure::Taken(failure)) = marked {
+        forget(&host.store).await?;
+        report.note("what was stored on this node is removed again").await;
+        return Err(failure);
+    }
     let member = take_up(host).await?;
+    if let Err(MarkFailure::Unwritten(failure)) = marked {
+        // It may have been written all the same, so the same cluster goes on.
+        return Err(failure);
+    }
     if adopts {
-        match mark(&member, report).await {
-            Ok(()) => {}
-            Err(MarkFailure::Unwritten(failure)) => return Err(failure),
-            Err(MarkFailure::Taken(failure)) => {
-                // Nobody has joined this cluster of a second's age, and nothing was changed for it.
-                host.lay_down().await;
-                drop(member);
-                forget(&host.store).await?;
-                report.note("what was stored on this node is removed again").await;
-                return Err(failure);
-            }
-        }
+        report.done("mark", "the component is marked as this cluster's").await;
     }
     until_it_serves(host, &member, report).await
 }
 
-/// Marks the adopted component as the one of this cluster.
-async fn mark(member: &Member, report: &Report) -> Result<(), MarkFailure> {
-    leave_mark(&member.watch.probe, &member.ledger.cached()).await?;
-    report.done("mark", "the component is marked as this cluster's").await;
+/// An earlier `init` on a running Galera cluster may have ended before its mark.
+async fn mark_again(host: &Host, member: &Member, report: &Report) -> Result<(), Failure> {
+    let document = member.ledger.cached();
+    let own = document.roster.members.get(&member.me);
+    if own.is_none_or(|own| own.config_is_ours || own.role == Role::Witness) {
+        return Ok(());
+    }
+    let probe = ServerProbe::new(host.server_socket.clone(), "relight");
+    match leave_mark(&probe, document.cluster, &document.name).await {
+        Ok(()) => report.done("mark", "the component is marked as this cluster's").await,
+        Err(MarkFailure::Taken(failure)) => {
+            let hint = format!("`agentctl leave` first; {}", failure.hint);
+            return Err(Failure { hint, ..failure });
+        }
+        // Once Relight is in charge it is the roster that counts, and the server may be down.
+        Err(MarkFailure::Unwritten(_)) if document.in_charge => {}
+        Err(MarkFailure::Unwritten(failure)) => return Err(failure),
+    }
     Ok(())
 }
 
@@ -299,7 +313,7 @@ fn first_document(wish: &Wish, adopts: bool, ids: (ClusterId, NodeId, AcceptorId
     }
 }
 
-fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<(), Failure> {
+fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<ClusterId, Failure> {
     let cluster = ClusterId(fresh_uuid()?);
     let node = NodeId(fresh_uuid()?);
     let acceptor = AcceptorId(fresh_uuid()?);
@@ -336,7 +350,8 @@ fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<(), Failure> 
     let standing = Standing { entered: adopts.then_some(Epoch(0)), ..Standing::default() };
     let record = BallotRecord::founding(acceptor, cluster, document.clone());
     store_member(&host.store, &identity, (record, standing, document))
-        .map_err(|error| Failure::of_store("failed to store this node's identity", &error))
+        .map_err(|error| Failure::of_store("failed to store this node's identity", &error))?;
+    Ok(cluster)
 }
 
 /// Stores what makes a node a member. The identity comes last: with it the membership begins, and

@@ -32,7 +32,6 @@ use crate::codec::decode;
 use crate::config;
 use crate::daemon::failure::{Failure, Kind};
 use crate::daemon::host::Host;
-use crate::daemon::member::SERVER_SOCKET;
 use crate::daemon::records::{Application, GossipKey, Identity, LastDocument};
 use crate::identity::ca::NodeKey;
 use crate::identity::certificate::CaHash;
@@ -166,7 +165,7 @@ async fn prepare(
     check_room(&datadir)?;
     let give_up = request.give_up.as_deref();
     match ground {
-        Ground::RunningGalera => applicant.running = Some(running_component().await?),
+        Ground::RunningGalera => applicant.running = Some(running_component(host).await?),
         Ground::RunningAlone => {
             match history {
                 Some(_) => check_cluster_data(history, give_up)?,
@@ -231,8 +230,8 @@ fn check_room(path: &Path) -> Result<(), Failure> {
     ))
 }
 
-async fn running_component() -> Result<(HistoryId, String), Failure> {
-    let probe = ServerProbe::new(SERVER_SOCKET.into(), "relight");
+async fn running_component(host: &Host) -> Result<(HistoryId, String), Failure> {
+    let probe = ServerProbe::new(host.server_socket.clone(), "relight");
     let ServerAnswer::Live(facts) = probe.ask(Freshness::Anew).await else {
         return Err(Failure::refused(
             "the running server does not let relight in",

@@ -20,7 +20,9 @@ use crate::ledger::ChangeError;
 use crate::store::{Store, StoreError};
 
 /// Records of a member, the identity first: without it the rest binds nobody.
-const RECORDS: [&str; 6] = ["identity", "gate", "views", "acceptor", "document", "application"];
+const RECORDS: [&str; 6] = ["identity", "gate", "views", "acceptor", "document", APPLICATION];
+/// What a join asked with.
+const APPLICATION: &str = "application";
 
 const CLEARED: &str = "everything that Relight wrote is removed; the data stays";
 /// How long records may still be in use by what the member was about.
@@ -98,8 +100,9 @@ async fn finish_earlier(
     request: &LeaveRequest,
     report: &Report,
 ) -> Result<(), Failure> {
-    // Any of the records: the next membership would go on from what is left of this one.
-    let held = |name: &&str| host.store.holds(name).unwrap_or(true);
+    // Any of the records: the next membership would go on from what is left of this one. But not
+    // what a join keeps to ask again as the same node: that is no membership yet.
+    let held = |name: &&str| *name != APPLICATION && host.store.holds(name).unwrap_or(true);
     let left = RECORDS.iter().any(held) || host.gate_drop_in.exists();
     report.skipped("membership", "this node is a member of no cluster").await;
     if left {
@@ -217,8 +220,7 @@ fn confirmed(document: &Document, typed: &str) -> Result<(), Failure> {
     if document.name.as_str() == typed {
         return Ok(());
     }
-    Err(Failure::new(
-        Kind::Usage,
+    Err(Failure::refused(
         format!("`{typed}` is not the name of this cluster"),
         format!("type it to confirm: --confirm {}", document.name),
     ))

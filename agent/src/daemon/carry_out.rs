@@ -412,11 +412,11 @@ async fn carry_out(
         }
     };
     let (still, configured) = tokio::join!(is_still_planned(member, picture, plan), configure);
-    configured?;
     if !still {
         debug!("the ledger has moved on; the plan is dropped");
         return Ok(());
     }
+    configured?;
     for action in others {
         act(member, &picture.document, action, look).await?;
     }

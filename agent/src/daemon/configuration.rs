@@ -13,7 +13,7 @@ use crate::observe::node::Look;
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
 
-/// The cluster address follows the roster, also while the server runs. Writing takes a dozen syncs,
+/// The cluster address follows the roster, also while the server runs. Writing takes some syncs,
 /// so rounds go on meanwhile.
 pub async fn configure_for_roster(
     member: &Arc<Member>,

@@ -18,7 +18,7 @@ use relight_core::recovery::deadline::{is_coming_up, is_overdue};
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
 use relight_core::recovery::plan::{Because, NodePlan, node_plan};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
 use super::acting::Seen;
@@ -35,6 +35,8 @@ use crate::observe::server::Freshness;
 const CALM: Duration = Duration::from_millis(1000);
 /// How often when something is going on.
 const BUSY: Duration = Duration::from_millis(200);
+/// Rounds that others ask for begin no nearer to each other: each asks all nodes something.
+const ROUND_MIN: Duration = Duration::from_millis(40);
 /// How long a vacant office is left to those before this node in line, for each of them.
 const TURN: Duration = Duration::from_secs(2);
 /// How long a round waits for a node that gossip does not hear, or from when on it does not hear it
@@ -138,6 +140,7 @@ impl Patience {
 pub async fn run(member: Arc<Member>) {
     let mut thread = Thread::default();
     loop {
+        let begun = Instant::now();
         let picture = one(&member, &mut thread).await;
         // A vacant office is a matter of half a second, and not of the next round.
         let calm = picture.judgement.verdict == Verdict::Healthy
@@ -148,7 +151,7 @@ pub async fn run(member: Arc<Member>) {
         member.count_round();
         let pause = if calm { CALM } else { BUSY };
         tokio::select! {
-            () = member.wake.notified() => {}
+            () = member.wake.notified() => sleep_until(begun + ROUND_MIN).await,
             () = sleep(pause) => {}
         }
     }
@@ -157,11 +160,13 @@ pub async fn run(member: Arc<Member>) {
 async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let cached = member.ledger.cached();
     thread.acts = member.acting.seen();
-    let (look, peers, read) = tokio::join!(
-        carry_out::look(member, &cached, Freshness::Anew),
-        ask_peers(member),
-        member.ledger.read()
-    );
+    let own = async {
+        let look = carry_out::look(member, &cached, Freshness::Anew).await;
+        // Not after the others have answered: one of them may be gone.
+        thread.tell_of(member, &look.observation);
+        look
+    };
+    let (look, peers, read) = tokio::join!(own, ask_peers(member), member.ledger.read());
     let (document, quorum) = match read {
         Ok(document) => (document, true),
         Err(error) => {
@@ -172,7 +177,6 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let now = Instant::now();
     thread.heard.extend(peers.iter().map(|observation| (observation.node, now)));
     thread.heard.insert(member.me, now);
-    thread.tell_of(member, &look.observation);
     let survey = Survey::of(peers.into_iter().chain([look.observation.clone()]));
     let overdue = thread.overdue(&document, &survey);
     let judgement = judge(&document, &survey, overdue);

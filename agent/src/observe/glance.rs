@@ -37,7 +37,7 @@ impl Glances {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A round has ended: what it saw, if all is well, and nothing otherwise.
+    /// What a round saw that has ended with all well; nothing as soon as that is not so.
     pub fn keep(&self, at_rest: Option<NodeObservation>, now: Instant) {
         self.inner().last = at_rest.map(|observation| (now, observation));
     }

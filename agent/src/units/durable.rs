@@ -66,8 +66,9 @@ pub fn write(directory: &Path, name: &str, bytes: &[u8], rights: Rights) -> io::
 /// As [`write`], unless the file is so already: then it is only looked at. A recovery waits for
 /// each sync, and certificates seldom change.
 ///
-/// Nothing is synced then. A writer that was killed before its own sync left what the kernel writes
-/// within half a minute, and whoever needs the file after a power loss has it written anew.
+/// Nothing is synced then. Where an earlier writer was killed, or failed, between its rename and
+/// its last sync, a power loss soon after may bring the file before back; whoever needs it has it
+/// looked at again then.
 ///
 /// # Errors
 ///

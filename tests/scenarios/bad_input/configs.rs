@@ -70,7 +70,7 @@ fn odd_words(node: &Node) -> Result<()> {
         (&["pause", "--reason", "x", "--until", "later"], USAGE, &["--until later"]),
         (&["remove", "db-z", "--confirm", "prod"], REFUSED, &["db-z", "agentctl status"]),
         (&["remove", "db-a", "--confirm", "prod"], REFUSED, &["db-a answers", "leave"]),
-        (&["leave", "--confirm", "other"], USAGE, &["`other` is not the name", "--confirm prod"]),
+        (&["leave", "--confirm", "other"], REFUSED, &["`other` is not the name", "--confirm prod"]),
         (&["db", "stop", "db-z"], REFUSED, &["db-z", "agentctl status"]),
     ];
     for (words, code, says) in cases {

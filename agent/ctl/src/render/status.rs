@@ -142,7 +142,7 @@ pub struct NodeDocument {
     /// witness. A server that is stopping runs, until it is proven off.
     pub server: Option<String>,
     /// Whether it is stopping; `null` for a witness.
-    pub stopping: Option<bool>,
+    pub stopping: Option<Known<bool>>,
     /// `null` for a witness.
     pub galera: Option<GaleraDocument>,
     /// Whether clients' writes are accepted; `null` for a witness.
@@ -249,6 +249,7 @@ impl From<&pb::Node> for NodeDocument {
     fn from(node: &pb::Node) -> Self {
         let witness = node.role == "witness";
         let stopping = node.server == "stopping";
+        let known = !matches!(node.server.as_str(), "" | "unknown");
         let server = if stopping { "running" } else { &node.server };
         Self {
             name: node.name.clone(),
@@ -260,7 +261,7 @@ impl From<&pb::Node> for NodeDocument {
             agent: node.agent.clone(),
             heard_ms: node.heard_ms,
             server: (!witness).then(|| word(server)),
-            stopping: (!witness).then_some(stopping),
+            stopping: (!witness).then(|| known.then_some(stopping).into()),
             galera: (!witness).then(|| GaleraDocument::from(node.galera.as_ref())),
             writer: (!witness).then(|| node.writer.into()),
             k3s: (),
@@ -352,8 +353,10 @@ mod tests {
             })
         };
         let seen = |node: NodeDocument| (node.server, node.stopping);
-        assert_eq!(seen(node("stopping", "data")), (Some("running".into()), Some(true)));
-        assert_eq!(seen(node("stopped", "data")), (Some("stopped".into()), Some(false)));
+        let stopping = |it| Some(Known::Value(it));
+        assert_eq!(seen(node("stopping", "data")), (Some("running".into()), stopping(true)));
+        assert_eq!(seen(node("stopped", "data")), (Some("stopped".into()), stopping(false)));
+        assert_eq!(seen(node("", "data")), (Some("unknown".into()), Some(Known::Unknown)));
         assert_eq!(seen(node("", "witness")), (None, None));
     }
 }

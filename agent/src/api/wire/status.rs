@@ -74,16 +74,18 @@ fn strangers_words(seen: Seen<'_>) -> Option<String> {
         let beyond = usize::try_from(galera.size?).ok()?.saturating_sub(listed);
         // One that has just joined has a name that nobody has learned yet.
         let is_no_member = |it: &&ViewMember| match it {
-            ViewMember::Node(node) => !document.roster.data_nodes().any(|listed| listed == *node),
+            ViewMember::Node(node) => !document.roster.members.contains_key(node),
             ViewMember::Stranger(_) => false,
         };
         Some(beyond.max(galera.members.iter().filter(is_no_member).count()))
     };
     let serving = seen.member.survey.data_nodes(document).filter(|it| it.is_synced());
-    let count = serving.filter_map(strangers).max().filter(|_| document.in_charge)?;
+    // An old document would know too few.
+    let certain = document.in_charge && seen.member.quorum;
+    let count = serving.filter_map(strangers).max().filter(|_| certain)?;
     let what = match count {
         0 => return None,
-        1 => "a member that is not on the roster: stop its server, or let it join".to_owned(),
+        1 => "a member that is not on the roster (garbd?): stop it, or let it join".to_owned(),
         _ => format!("{count} members that are not on the roster: stop them, or let them join"),
     };
     Some(format!("the primary component has {what}"))
