@@ -6,6 +6,7 @@ set -eu
 
 [ $# -gt 0 ] || set -- cargo-deb
 
+"$(dirname "$0")/toolchain.sh"
 missing=
 for tool in "$@"; do
     case $tool in
