@@ -8,12 +8,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use relight_core::ids::NodeId;
-use rustls::ClientConfig;
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    AlertDescription, ClientConfig, ProtocolVersion, RootCertStore, ServerConfig,
+    SupportedProtocolVersion,
+};
 use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::transport::{Channel, Error, Server};
@@ -124,12 +129,84 @@ async fn another_ca_is_refused_by_both_sides() {
     assert!(served.ping_from(&stranger, 1).await.is_err());
     // ... and one that does not care is not taken by our server.
     let careless = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(&[&TLS13])
         .unwrap()
         .with_root_certificates(super::trust(&ours).roots)
         .with_client_cert_resolver(Arc::new(stranger));
     assert!(!served.is_kept(careless).await);
     assert!(served.is_kept(join_config(pin(&ours)).unwrap()).await);
+}
+
+/// The version that was agreed on, or the alert that the other side ended the handshake with.
+async fn shaken(
+    config: ClientConfig,
+    address: SocketAddr,
+) -> Result<ProtocolVersion, AlertDescription> {
+    match dial(Arc::new(config), address, DIAL_MAX).await {
+        Ok(stream) => Ok(stream.get_ref().1.protocol_version().unwrap()),
+        Err(error) => match error.get_ref().unwrap().downcast_ref() {
+            Some(rustls::Error::AlertReceived(alert)) => Err(*alert),
+            _ => panic!("{error}"),
+        },
+    }
+}
+
+/// Who shows no certificate is the one to try with: nothing else about it could be refused.
+#[tokio::test]
+async fn a_caller_with_nothing_newer_than_tls_1_2_is_refused() {
+    let ca = ca();
+    let served = serve(&peer(&ca, 1), AcceptorLimits::default()).await;
+    let caller = |versions: &[&'static SupportedProtocolVersion]| {
+        ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(RootCertStore::clone(&super::trust(&ca).roots))
+            .with_no_client_auth()
+    };
+    let refused = shaken(caller(&[&TLS12]), served.address).await;
+    assert_eq!(refused, Err(AlertDescription::ProtocolVersion));
+    assert_eq!(served.counters.failed(), 1);
+    let both = shaken(caller(&[&TLS12, &TLS13]), served.address).await;
+    assert_eq!(both, Ok(ProtocolVersion::TLSv1_3));
+}
+
+/// A server with our node's own certificate, and these versions of TLS.
+async fn serve_versions(
+    credentials: &LiveCredentials,
+    versions: &[&'static SupportedProtocolVersion],
+) -> SocketAddr {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(credentials.clone()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_server_with_nothing_newer_than_tls_1_2_is_refused() {
+    let ca = ca();
+    let server = peer(&ca, 1);
+    let old = serve_versions(&server, &[&TLS12]).await;
+    let both = serve_versions(&server, &[&TLS12, &TLS13]).await;
+    let client = peer(&ca, 2);
+    let calling = || peer_config(&client, NodeId::from_number(1)).unwrap();
+    let joining = || join_config(pin(&ca)).unwrap();
+    for config in [calling(), joining()] {
+        // By the server, to whom nothing was offered that it speaks.
+        assert_eq!(shaken(config, old).await, Err(AlertDescription::ProtocolVersion));
+    }
+    for config in [calling(), joining()] {
+        assert_eq!(shaken(config, both).await, Ok(ProtocolVersion::TLSv1_3));
+    }
 }
 
 #[tokio::test]
