@@ -297,6 +297,7 @@ fn join_unattended(host: &Arc<Host>) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use std::future::{pending, ready};
+    use std::os::unix::fs::FileTypeExt;
 
     use tokio::time::timeout;
 
@@ -357,6 +358,20 @@ mod tests {
         let mut machine = Machine::of(&alone()).await;
         machine.take_up().await;
         until_told(&machine.host, ready(()), &mut machine.ended).await.unwrap();
+    }
+
+    /// Whoever may write to it may do what agentctl can: root, and the group of the run directory.
+    #[tokio::test]
+    async fn the_socket_for_people_is_its_groups_and_nobody_elses() {
+        let machine = Machine::idle().await;
+        let path = machine.host.config.paths.run_dir.join(AGENT_SOCKET);
+        // Of a daemon that was killed; a socket cannot be bound over it.
+        std::fs::write(&path, "").unwrap();
+        let (fatal, _ended) = mpsc::channel(1);
+        serve_people(&machine.host, fatal).unwrap();
+        let found = std::fs::symlink_metadata(&path).unwrap();
+        assert!(found.file_type().is_socket());
+        assert_eq!(found.permissions().mode() & 0o7777, 0o660);
     }
 
     /// The watchdog is fed only while rounds go on, and always where there is nothing to do.
