@@ -1,8 +1,7 @@
 //! The store in a real process: killed between any two of its system calls, and on a full disk.
 //!
-//! The test binary runs itself again as the child. The child's disk is the real one with a counter
-//! in front of it, which sends SIGKILL to its own process before the n-th call; a write counts
-//! twice, so that it is also cut in the middle. The product knows nothing of this.
+//! The child's disk is the real one, which writes in two halves, so that a write is also cut in
+//! the middle.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,24 +10,23 @@
     reason = "a test fails by panicking"
 )]
 
+mod killer;
+
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{getpid, getuid};
+use killer::{Life, assignment, kill_before, kill_before_every_call, tell, under_the_knife};
+use nix::unistd::getuid;
 use relight::codec::{Record, RecordKind};
 use relight::store::{DirectoryLock, Disk, DiskFile, Loaded, LocalDisk, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-/// The directory of the child's store; only set in a child.
-const CHILD_DIR: &str = "STORE_KILL_TEST_DIR";
-/// The call before which the child dies.
-const CHILD_CALL: &str = "STORE_KILL_TEST_CALL";
+/// The child's test, and its task: to write on from whatever it finds.
+const WRITER: &str = "child_writes_generations";
+/// The directory of the child whose disk is full; only set in that child.
+const FULL_DIR: &str = "STORE_FULL_TEST_DIR";
 const RECORD: &str = "acceptor";
 const WRITES: u64 = 3;
 /// More than two pages, so that a file system may well keep only a part.
@@ -49,82 +47,56 @@ fn generation(number: u64) -> Generation {
     Generation { number, body: vec![number.to_le_bytes()[0]; BODY_BYTES] }
 }
 
-/// The real disk, which ends the process before one of its calls.
-struct DeadlyDisk {
-    calls_left: Arc<AtomicUsize>,
-}
+/// The real disk, but for a write being two.
+struct HalvingDisk;
 
-impl DeadlyDisk {
-    fn call(&self) -> LocalDisk {
-        die_or_count(&self.calls_left);
-        LocalDisk
-    }
-}
-
-fn die_or_count(calls_left: &AtomicUsize) {
-    if calls_left.fetch_sub(1, Ordering::SeqCst) == 1 {
-        kill(getpid(), Signal::SIGKILL).unwrap();
-        unreachable!("a signal to oneself comes before kill returns");
-    }
-}
-
-impl Disk for DeadlyDisk {
+impl Disk for HalvingDisk {
     fn lock(&self, dir: &Path) -> io::Result<DirectoryLock> {
-        self.call().lock(dir)
+        LocalDisk.lock(dir)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.call().list(dir)
+        LocalDisk.list(dir)
     }
     fn read(&self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
-        self.call().read(path, bytes_max)
+        LocalDisk.read(path, bytes_max)
     }
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.call().create(path)?;
-        Ok(Box::new(DeadlyFile { file, calls_left: Arc::clone(&self.calls_left) }))
+        Ok(Box::new(HalvingFile(LocalDisk.create(path)?)))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call().rename(from, to)
+        LocalDisk.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.call().remove(path)
+        LocalDisk.remove(path)
     }
     fn sync_directory(&self, dir: &Path) -> io::Result<()> {
-        self.call().sync_directory(dir)
+        LocalDisk.sync_directory(dir)
     }
 }
 
-struct DeadlyFile {
-    file: Box<dyn DiskFile>,
-    calls_left: Arc<AtomicUsize>,
-}
+struct HalvingFile(Box<dyn DiskFile>);
 
-impl DiskFile for DeadlyFile {
+impl DiskFile for HalvingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (first, second) = bytes.split_at(bytes.len() / 2);
-        for part in [first, second] {
-            die_or_count(&self.calls_left);
-            self.file.write(part)?;
-        }
-        Ok(())
+        self.0.write(first)?;
+        self.0.write(second)
     }
     fn sync(&mut self) -> io::Result<()> {
-        die_or_count(&self.calls_left);
-        self.file.sync()
+        self.0.sync()
     }
 }
 
-/// Says a line to the parent: `begun N` before a write, `durable N` after it.
-fn tell(word: &str, number: u64) {
-    let mut out = io::stdout().lock();
-    writeln!(out, "\nchild {word} {number}").and_then(|()| out.flush()).unwrap();
-}
-
-/// Runs in the child only; as a test of its own it does nothing.
+/// Runs in the child only; as a test of its own it does nothing. Tells `begun N` before a write,
+/// `durable N` after it.
 #[test]
 fn child_writes_generations() {
-    let (Ok(dir), Ok(call)) = (std::env::var(CHILD_DIR), std::env::var(CHILD_CALL)) else { return };
-    let disk = DeadlyDisk { calls_left: Arc::new(AtomicUsize::new(call.parse().unwrap())) };
-    let store = Store::open_on(Box::new(disk), Path::new(&dir)).unwrap();
+    let Some((dir, _)) = assignment() else { return };
+    under_the_knife(|| write_generations(&dir));
+}
+
+fn write_generations(dir: &Path) {
+    let store = Store::open_on(Box::new(HalvingDisk), dir).unwrap();
     let (mut file, mut number) = match store.record::<Generation>(RECORD).unwrap() {
         Loaded::Missing(vacancy) => {
             tell("begun", 1);
@@ -140,25 +112,6 @@ fn child_writes_generations() {
         file.write(&generation(number)).unwrap();
         tell("durable", number);
     }
-    tell("done", number);
-}
-
-fn run_child(dir: &Path, call: usize) -> Output {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_writes_generations", "--nocapture", "--test-threads=1"])
-        .env(CHILD_DIR, dir)
-        .env(CHILD_CALL, call.to_string())
-        .output()
-        .unwrap()
-}
-
-/// The highest number that the child told with this word.
-fn told(output: &Output, word: &str) -> Option<u64> {
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| line.strip_prefix(&format!("child {word} ")))
-        .map(|number| number.parse().unwrap())
-        .max()
 }
 
 /// Opens the store as a restarted daemon does; gives what it finds, and writes the next value.
@@ -186,55 +139,66 @@ fn restart(dir: &Path) -> u64 {
     found
 }
 
-/// Kills a child before each of its calls, on a directory that `prepare` makes.
-fn kill_before_every_call(prepare: impl Fn(&Path) -> u64) -> usize {
+/// Whether a restart finds the last durable value, or the one whose writing had begun.
+fn finds_what_it_may(relied: u64) -> impl Fn(&Path, &Life) {
+    move |dir, life| {
+        let durable = life.told("durable").unwrap_or(relied);
+        let begun = life.told("begun").unwrap_or(relied);
+        let found = restart(dir);
+        let calls = life.calls.len();
+        assert!((durable..=begun).contains(&found), "{calls} calls: {durable} {found} {begun}");
+    }
+}
+
+#[test]
+fn killed_before_any_call_of_a_new_store() {
+    let calls = kill_before_every_call(WRITER, "new", |_| {}, finds_what_it_may(0));
+    assert!(calls > 80, "{calls}");
+}
+
+#[test]
+fn killed_before_any_call_of_a_used_store() {
+    let prepare = |dir: &Path| assert_eq!(restart(dir), 0);
+    let calls = kill_before_every_call(WRITER, "used", prepare, finds_what_it_may(1));
+    assert!(calls > 50, "{calls}");
+}
+
+/// What a power loss leaves is judged on the model of a disk (`store/tests`); here is seen that the
+/// real one syncs when it is told to.
+#[test]
+fn each_step_is_durable_before_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    restart(dir.path());
+    let steps = kill_before(usize::MAX, WRITER, dir.path(), "write on").steps();
+    // What a killed process may have left unsynced is synced before each of the two files is read.
+    let (readings, writings) = steps.split_at(2);
+    assert_eq!(readings, ["sync"; 2]);
+    assert_eq!(writings, ["sync", "rename", "sync"].repeat(3));
+}
+
+/// A store whose process was killed while a temporary file was there.
+fn dead_in_the_middle() -> tempfile::TempDir {
     for call in 1.. {
         let dir = tempfile::tempdir().unwrap();
-        let relied = prepare(dir.path());
-        let output = run_child(dir.path(), call);
-        if told(&output, "done").is_some() {
-            assert!(output.status.success(), "{output:?}");
-            return call - 1;
+        restart(dir.path());
+        assert!(kill_before(call, WRITER, dir.path(), "die").was_killed, "no temporary file");
+        if names(dir.path()).len() == 3 {
+            return dir;
         }
-        let killed = Some(Signal::SIGKILL as i32);
-        assert_eq!(output.status.signal(), killed, "call {call}: {output:?}");
-        let durable = told(&output, "durable").unwrap_or(relied);
-        let begun = told(&output, "begun").unwrap_or(relied);
-        let found = restart(dir.path());
-        assert!((durable..=begun).contains(&found), "call {call}: {durable} {found} {begun}");
     }
     unreachable!("a child has an end")
 }
 
 #[test]
-fn killed_before_any_call_of_a_new_store() {
-    let calls = kill_before_every_call(|_| 0);
-    println!("killed before each of {calls} calls");
-    assert!(calls > 40, "{calls}");
-}
-
-#[test]
-fn killed_before_any_call_of_a_used_store() {
-    let calls = kill_before_every_call(|dir| {
-        assert_eq!(restart(dir), 0);
-        1
-    });
-    println!("killed before each of {calls} calls");
-    assert!(calls > 20, "{calls}");
-}
-
-#[test]
 fn killed_before_any_call_while_it_clears_up_after_another_kill() {
-    // Dead in the middle of the second write: a temporary file is there.
+    let dead = dead_in_the_middle();
     let prepare = |dir: &Path| {
-        restart(dir);
-        let output = run_child(dir, 10);
-        let left = fs::read_dir(dir).unwrap().count();
-        assert_eq!(left, 3, "no temporary file to clear up: {output:?}");
-        1
+        for path in names(dead.path()) {
+            fs::copy(&path, dir.join(path.file_name().unwrap())).unwrap();
+        }
     };
-    let calls = kill_before_every_call(prepare);
-    assert!(calls > 20, "{calls}");
+    let calls = kill_before_every_call(WRITER, "clear up", prepare, finds_what_it_may(1));
+    assert!(calls > 50, "{calls}");
 }
 
 /// A file system of 64 KiB and 16 files, which only this process and its children see: it goes
@@ -262,7 +226,7 @@ fn in_tiny_file_system(test: &str) {
     let output = own_mounts(&format!("{MOUNT}; shift; exec \"$@\""))
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(CHILD_DIR, dir.path())
+        .env(FULL_DIR, dir.path())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -302,8 +266,7 @@ fn assert_full(error: &StoreError) {
 /// Runs in the child only, in its own small file system; as a test of its own it does nothing.
 #[test]
 fn child_fills_the_disk() {
-    let (Ok(dir), Err(_)) = (std::env::var(CHILD_DIR), std::env::var(CHILD_CALL)) else { return };
-    let dir = PathBuf::from(dir);
+    let Some(dir) = std::env::var_os(FULL_DIR).map(PathBuf::from) else { return };
     let filler = dir.join("filler");
 
     // No room for the manifest: no store, and nothing of one.
@@ -352,7 +315,5 @@ fn child_fills_the_disk() {
 /// The lock dies with its process, however that ends; nobody has to clear up.
 #[test]
 fn a_killed_process_leaves_no_lock() {
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(run_child(dir.path(), 5).status.signal(), Some(Signal::SIGKILL as i32));
-    Store::open(dir.path()).unwrap();
+    Store::open(dead_in_the_middle().path()).unwrap();
 }

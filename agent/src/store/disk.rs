@@ -1,8 +1,8 @@
-//! What the store asks of a file system, one system call at a time.
+//! What the store asks of a file system, one step at a time.
 //!
-//! The tests stand in here: they kill the process before any of these calls, let a call fail, or
-//! model what a power loss leaves of calls that were not synced. The product has one
-//! implementation, [`LocalDisk`], and no switch for any of that.
+//! The tests stand in here: they let a step fail, or model what a power loss leaves of steps that
+//! were not synced. The product has one implementation, [`LocalDisk`], and no switch for any of
+//! that; a real process that is killed between its system calls has it too.
 
 use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
