@@ -62,9 +62,11 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
     assert!(waited.await.is_ok(), "waited in vain until {what}");
 }
 
-/// An address that is free now, and hopefully still when it is bound.
-fn free_address() -> SocketAddr {
-    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address that no other process of these tests has, at a port that no system chooses by itself.
+fn own_address(port: u64) -> SocketAddr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let port = u16::try_from(20_000 + port).unwrap();
+    SocketAddr::from(([127, 1 + (a & 0x3f), b, c], port))
 }
 
 #[tokio::test]
@@ -186,7 +188,7 @@ async fn who_leaves_says_so() {
 async fn a_cold_start_in_any_order_finds_everybody() {
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for (round, order) in (1_u64..).zip(orders) {
-        let addresses: Vec<SocketAddr> = (0..3).map(|_| free_address()).collect();
+        let addresses: Vec<SocketAddr> = (0..3).map(|node| own_address(3 * round + node)).collect();
         let mut nodes = Vec::new();
         for index in order {
             let mut config = config(index as u64, round, &addresses);

@@ -18,8 +18,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::api::wire::sample::{alone, document, node};
-use crate::store::Store;
 use crate::store::troubled_disk::TroubledDisk;
+use crate::store::{Store, StoreError};
+use crate::systemd::tests::PATIENCE;
 
 /// What becomes of a message that is to make somebody accept a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,9 +106,9 @@ fn start(
 ) -> Node {
     let dir = TempDir::new().unwrap();
     drop(Voter::create(&Store::open(dir.path()).unwrap(), record).unwrap());
-    let mut node = Node { dir, number, ledger: ledger(network, number, 1, document, None) };
-    node.restart(network, 1, document);
-    node
+    let store = Store::open(dir.path()).unwrap();
+    let voter = Some(Arc::new(Voter::resume(&store)));
+    Node { dir, number, ledger: ledger(network, number, 1, document, voter) }
 }
 
 fn ledger(
@@ -128,11 +129,11 @@ fn ledger(
 
 impl Node {
     /// The daemon starts again and reads its disk.
-    fn restart(&mut self, network: &Arc<Network>, life: u64, document: &Document) {
-        self.restart_on(network, life, document, TroubledDisk::default());
+    async fn restart(&mut self, network: &Arc<Network>, life: u64, document: &Document) {
+        self.restart_on(network, life, document, TroubledDisk::default()).await;
     }
 
-    fn restart_on(
+    async fn restart_on(
         &mut self,
         network: &Arc<Network>,
         life: u64,
@@ -142,7 +143,17 @@ impl Node {
         network.voters.lock().unwrap().remove(&node(self.number));
         self.ledger = ledger(network, self.number, life, document, None);
         network.voters.lock().unwrap().remove(&node(self.number));
-        let store = Store::open_on(Box::new(disk), self.dir.path()).unwrap();
+        let open = || Store::open_on(Box::new(disk.clone()), self.dir.path());
+        let begun = Instant::now();
+        let store = loop {
+            match open() {
+                // What the last life was about has not ended yet.
+                Err(StoreError::Locked { .. }) if begun.elapsed() < PATIENCE => {
+                    sleep(Duration::from_millis(5)).await;
+                }
+                opened => break opened.unwrap(),
+            }
+        };
         self.ledger =
             ledger(network, self.number, life, document, Some(Arc::new(Voter::resume(&store))));
     }
@@ -278,7 +289,7 @@ async fn a_read_leaves_a_change_under_way_alone() {
     for node in &mut nodes {
         let disk = TroubledDisk::default();
         disk.0.write_ms.store(40, Ordering::SeqCst);
-        node.restart_on(&network, 2, &document(), disk);
+        node.restart_on(&network, 2, &document(), disk).await;
     }
     // Each has written once and knows what that takes.
     nodes[0].ledger.change(grow).await.unwrap();
@@ -300,7 +311,7 @@ async fn a_read_without_a_majority_waits_for_no_change() {
     let (network, mut nodes) = three();
     let disk = TroubledDisk::default();
     disk.0.write_ms.store(200, Ordering::SeqCst);
-    nodes[0].restart_on(&network, 2, &document(), disk);
+    nodes[0].restart_on(&network, 2, &document(), disk).await;
     nodes[0].ledger.change(grow).await.unwrap();
     network.cut(&[2, 3]);
     let looks = || nodes[0].ledger.knowledge().highest.counter;
@@ -376,7 +387,7 @@ async fn a_lost_record_does_not_vote_and_two_of_three_go_on() {
         |node: &Node| std::fs::remove_file(node.dir.path().join("acceptor.record")).unwrap();
     stop(&network, &mut nodes[2]);
     spoil(&nodes[2]);
-    nodes[2].restart(&network, 2, &document());
+    nodes[2].restart(&network, 2, &document()).await;
     assert_eq!(nodes[2].ledger.read().await.unwrap(), changed, "two still vote");
     let changed = nodes[2].ledger.change(grow).await.unwrap();
     assert_eq!(grace(&changed), 2);
@@ -398,7 +409,9 @@ async fn a_ledger_survives_that_all_stop_at_once() {
     let changed = nodes[0].ledger.change(grow).await.unwrap();
     nodes.iter_mut().for_each(|node| stop(&network, node));
     // What they cached is older than what they hold.
-    nodes.iter_mut().for_each(|node| node.restart(&network, 2, &document()));
+    for node in &mut nodes {
+        node.restart(&network, 2, &document()).await;
+    }
     assert_eq!(nodes[2].ledger.read().await.unwrap(), changed);
     assert_eq!(grace(&nodes[2].ledger.change(grow).await.unwrap()), 2);
 }
@@ -487,7 +500,7 @@ async fn a_node_that_slept_through_roster_changes_finds_the_new_voters() {
     let newest = nodes[0].ledger.read().await.unwrap();
     // Of the three that it knew one is off now: without the two new ones there is no majority.
     network.cut(&[3]);
-    nodes[1].restart(&network, 2, &slept);
+    nodes[1].restart(&network, 2, &slept).await;
     assert_eq!(nodes[1].ledger.read().await, Ok(newest));
     assert_eq!(grace(&nodes[1].ledger.change(grow).await.unwrap()), 1);
 }
