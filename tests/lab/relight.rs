@@ -215,6 +215,16 @@ impl Status {
         missing.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
+    /// The command that would end it.
+    pub fn command(&self) -> Option<&str> {
+        self.text("/verdict/command")
+    }
+
+    /// When the agent took this picture: another one with every round.
+    pub fn observed_at(&self) -> Option<&str> {
+        self.text("/observed_at")
+    }
+
     /// The epoch of the lineage that the ledger holds.
     pub fn epoch(&self) -> Option<u64> {
         self.0.pointer("/cluster/epoch").and_then(Value::as_u64)

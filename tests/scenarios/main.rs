@@ -176,6 +176,11 @@ const STORIES: &[Story] = &[
         run: one_node::paused,
     },
     Story {
+        name: "stopped_by_request",
+        about: "a server that a person stops stays so, over restarts, until a person starts it",
+        run: one_node::stopped_by_request,
+    },
+    Story {
         name: "standalone_with_data",
         about: "a server that ran alone, with data, founds; the others join, and the power fails",
         run: standalone::founds,

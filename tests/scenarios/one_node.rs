@@ -1,14 +1,18 @@
 //! Servers and agents that end while the machines stay on.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use relight_tests::lab::relight::{self, LaterVersion, Status};
 use relight_tests::lab::{Node, Outcome, Row, Wait, at_once, wait_until};
 
 use crate::runner::Stage;
 use crate::scene::{LIMIT, Scene, failed_writes, wait_held};
+
+/// Rounds of an agent over which its server stays as it is.
+const ROUNDS: usize = 8;
 
 /// Story 3: the server of one node is killed.
 pub fn killed_server(stage: &mut Stage) -> Result<()> {
@@ -159,12 +163,20 @@ pub fn paused(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+/// What every node says, and the same in words.
+fn all_say(scene: &Scene<'_>) -> (Result<Vec<Status>>, String) {
+    let said: Result<Vec<Status>> = scene.lab.nodes().iter().map(Status::of).collect();
+    let words = match &said {
+        Ok(said) => said.iter().map(Status::words).collect::<Vec<_>>().join("; "),
+        Err(error) => format!("{error:#}"),
+    };
+    (said, words)
+}
+
 /// Kills the server of a node while the cluster is paused: it is not brought back.
 fn stays_down(scene: &Scene<'_>, victim: &Node) -> Result<()> {
     wait_until("every node says that the cluster is paused", LIMIT, || {
-        let said = scene.lab.nodes().iter().map(Status::of);
-        let said: Result<Vec<Status>> = said.collect();
-        let words = format!("{:?}", said.as_ref().map(|all| all.iter().map(Status::words)));
+        let (said, words) = all_say(scene);
         let all = |said: Vec<Status>| said.iter().all(|status| status.reason() == Some("paused"));
         Wait::of(said.is_ok_and(all), || words)
     })?;
@@ -181,6 +193,62 @@ fn stays_down(scene: &Scene<'_>, victim: &Node) -> Result<()> {
         ensure!(state.text() == "failed", "during a pause the server is {}", state.text());
         thread::sleep(Duration::from_millis(500));
     }
+    Ok(())
+}
+
+/// A server that a person stops from another node stays stopped, whatever happens to its agent and
+/// its machine, until a person starts it; the others serve as if nothing were.
+pub fn stopped_by_request(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    let [first, stopped] = [scene.lab.node("db-a")?, scene.lab.node("db-b")?];
+    let moment = Instant::now();
+    first.exec_within(&["agentctl", "db", "stop", "db-b"], LIMIT)?.expect_success("db stop")?;
+    stays_stopped(&scene, stopped).context("after `agentctl db stop`")?;
+    stopped.sh("systemctl restart relightd")?;
+    stays_stopped(&scene, stopped).context("after a restart of its agent")?;
+    stopped.shutdown()?;
+    scene.lab.boot(&["db-b"])?;
+    stays_stopped(&scene, stopped).context("after a boot of its machine")?;
+    scene.client()?.wait_for_rows(100, LIMIT)?;
+    let typed = Instant::now();
+    first.exec_within(&["agentctl", "db", "start", "db-b"], LIMIT)?.expect_success("db start")?;
+    scene.recovered(typed, "agentctl db start")?;
+    let mut log = scene.close_with_log(0..=0)?;
+    log.rows.retain(|row| row.via != stopped.name());
+    let (failed, words) = failed_writes(&log, moment);
+    ensure!(failed == 0, "{failed} queries failed on the others{words}");
+    Ok(())
+}
+
+/// Every node says whose wish it was and what ends it, and over many rounds of the node's own agent
+/// its server is not started once.
+fn stays_stopped(scene: &Scene<'_>, node: &Node) -> Result<()> {
+    wait_until("every node says that the server was stopped on request", LIMIT, || {
+        let (said, words) = all_say(scene);
+        let right = |status: &Status| {
+            status.state() == "degraded"
+                && status.reason() == Some("stopped-by-request")
+                && status.command() == Some("agentctl db start db-b")
+                && status.server(node.name()) == Some("stopped")
+        };
+        Wait::of(said.is_ok_and(|all| all.iter().all(right)), || words)
+    })?;
+    let last_start = || node.sh("systemctl show -P InvocationID mariadb");
+    let before = last_start()?;
+    let mut rounds = BTreeSet::new();
+    wait_until("the agent of the stopped server has made its rounds", LIMIT, || {
+        let state = node.exec(&["systemctl", "show", "-P", "ActiveState", "mariadb"]);
+        let state = state.map_or_else(|error| format!("{error:#}"), |it| it.text().to_owned());
+        if state != "inactive" {
+            return Wait::Done(Err(anyhow!("the server is {state}")));
+        }
+        rounds.extend(Status::of(node).ok().and_then(|it| it.observed_at().map(str::to_owned)));
+        match rounds.len() {
+            ROUNDS.. => Wait::Done(Ok(())),
+            made => Wait::Not(format!("{made} rounds")),
+        }
+    })??;
+    ensure!(last_start()? == before, "the server was started meanwhile");
     Ok(())
 }
 
