@@ -23,8 +23,8 @@ use crate::scene::LIMIT;
 /// How `agentctl` ends: usage, holding, refused, unreachable.
 const USAGE: i32 = 2;
 const HOLDING: i32 = 3;
-const REFUSED: i32 = 4;
-const UNREACHABLE: i32 = 5;
+pub const REFUSED: i32 = 4;
+pub const UNREACHABLE: i32 = 5;
 
 /// Runs a command that has to be told no, with these words in its three lines.
 fn refused(node: &Node, words: &[&str], code: i32, says: &[&str]) -> Result<()> {

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use relight_tests::lab::relight::Status;
+use relight_tests::lab::relight::{CLUSTER, Status};
 use relight_tests::lab::{Node, Wait, wait_until};
 
+use crate::bad_input::REFUSED;
 use crate::runner::Stage;
 use crate::scene::{LIMIT, Scene, wait_held};
 
@@ -81,6 +82,40 @@ fn a_bare_server_is_found_out(scene: &Scene<'_>) -> Result<()> {
     // It waits for the members of its last view, and listens to no other signal meanwhile.
     node.sh("systemctl kill --signal=KILL by-hand")?;
     wait_held(&[node, other], &["db-c"], LIMIT)
+}
+
+/// Root's way out when Relight itself is broken: with the agent of a node off, the gate lets starts
+/// through while it is open, and no longer.
+pub fn gate_opened_by_hand(stage: &mut Stage) -> Result<()> {
+    let scene = Scene::open(stage)?;
+    let node = scene.lab.node("db-b")?;
+    let open = |cluster| node.exec(&["agentctl", "gate", "open", "--confirm", cluster]);
+    ensure!(open("another")?.code == REFUSED, "the gate was opened for another cluster");
+    node.sh("systemctl stop relightd && systemctl stop mariadb")?;
+    a_start_is_refused(node, "before the gate was opened")?;
+
+    open(CLUSTER)?.expect_success("agentctl gate open")?;
+    let started = node.exec_within(&["systemctl", "start", "mariadb"], LIMIT)?;
+    started.expect_success("a start through the open gate")?;
+    wait_until("the server that was started by hand is Synced", LIMIT, || {
+        let state = node.status("wsrep_local_state_comment");
+        Wait::of(state.as_ref().is_ok_and(|it| it == "Synced"), || format!("{state:?}"))
+    })?;
+    let journal = node.sh("journalctl --boot --unit mariadb --output cat --no-pager")?;
+    ensure!(journal.contains("the gate is open"), "the journal does not warn: {journal}");
+
+    node.sh("agentctl gate close && systemctl stop mariadb")?;
+    a_start_is_refused(node, "after the gate was closed")?;
+    let on = Instant::now();
+    node.sh("systemctl start relightd")?;
+    scene.recovered(on, "the start of the agent")?;
+    scene.close(0..=0)
+}
+
+fn a_start_is_refused(node: &Node, when: &str) -> Result<()> {
+    let answer = node.exec_within(&["systemctl", "start", "mariadb"], LIMIT)?;
+    ensure!(!answer.success() && !runs(node)?, "{when} a start was let through");
+    says_why(node)
 }
 
 /// The journal of the refused unit tells what was refused for which reason, and the next step.

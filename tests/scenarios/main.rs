@@ -95,6 +95,11 @@ const STORIES: &[Story] = &[
         run: guarded::ways_around_the_gate,
     },
     Story {
+        name: "gate_opened_by_hand",
+        about: "root opens the gate of a node whose agent is off, starts the server, and closes it",
+        run: guarded::gate_opened_by_hand,
+    },
+    Story {
         name: "evidence_first",
         about: "the state files are copied before anything is started after a boot",
         run: guarded::evidence_first,
