@@ -27,7 +27,7 @@ pub const REFUSED: i32 = 4;
 pub const UNREACHABLE: i32 = 5;
 
 /// Runs a command that has to be told no, with these words in its three lines.
-fn refused(node: &Node, words: &[&str], code: i32, says: &[&str]) -> Result<()> {
+pub fn refused(node: &Node, words: &[&str], code: i32, says: &[&str]) -> Result<()> {
     let answer = node.exec(words)?;
     // Not the words: a token is a secret, and an error ends in a log.
     told(&answer, code, says).with_context(|| format!("on {}, expecting {says:?}", node.name()))

@@ -115,6 +115,11 @@ const STORIES: &[Story] = &[
         run: packaged::leaves_nothing,
     },
     Story {
+        name: "package_rights",
+        about: "who is served at the agent's socket, and what the agent's user may ask of systemd",
+        run: packaged::rights,
+    },
+    Story {
         name: "unit_with_files",
         about: "the server's unit of 10.11.18: start position and bootstrap flag in files",
         run: unit_generations::files,

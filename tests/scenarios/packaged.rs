@@ -1,4 +1,4 @@
-//! The package: installing it changes nothing, and nothing of it stays behind.
+//! The package: installing it changes nothing, nothing of it stays behind, and who may do what.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use relight_tests::lab::relight;
 use relight_tests::lab::{Client, Node};
 
+use crate::bad_input::{REFUSED, UNREACHABLE, refused};
 use crate::runner::Stage;
 use crate::scene::LIMIT;
 
@@ -120,5 +121,67 @@ fn same(before: &BTreeSet<String>, after: &BTreeSet<String>, when: &str) -> Resu
     let new: Vec<_> = after.difference(before).collect();
     let gone: Vec<_> = before.difference(after).collect();
     ensure!(new.is_empty() && gone.is_empty(), "{when}: new {new:?}, gone {gone:?}");
+    Ok(())
+}
+
+/// The agent's socket serves root and the group `relight`, and nobody else; the agent's user may
+/// have systemd do what the rule lists, and nothing else.
+pub fn rights(stage: &mut Stage) -> Result<()> {
+    let lab = stage.lab(1)?;
+    let [node] = lab.nodes() else { anyhow::bail!("one node") };
+    relight::install(lab)?;
+    relight::init(node)?;
+    relight::wait_healthy(lab.nodes(), LIMIT)?;
+    let socket = node.sh("stat --format '%a %U %G' /run/relight/agent.sock")?;
+    ensure!(socket == "660 relight relight", "the agent's socket is {socket}");
+    let stranger = ["runuser", "-u", "nobody", "--", "agentctl", "status"];
+    refused(node, &stranger, UNREACHABLE, &["Permission denied", "usermod -aG relight"])?;
+    node.sh("useradd --system oncall")?;
+    let oncall = ["runuser", "-u", "oncall", "--", "agentctl", "status"];
+    refused(node, &oncall, UNREACHABLE, &["usermod -aG relight"])?;
+    node.sh("usermod -aG relight oncall")?;
+    let served = node.exec(&oncall)?.expect_success("agentctl status by the group")?;
+    ensure!(served.stdout.contains("HEALTHY"), "somebody of the group is told: {}", served.stdout);
+    let gate = ["runuser", "-u", "oncall", "--", "agentctl", "gate", "close"];
+    refused(node, &gate, REFUSED, &["use sudo"])?;
+    only_what_the_rule_lists(node)
+}
+
+/// Tries what the rule allows, and then what it has to refuse: other units, other verbs, other
+/// actions, and the same by another user.
+fn only_what_the_rule_lists(node: &Node) -> Result<()> {
+    const ALLOWED: [&str; 2] = ["start relight-evidence.service", "start mariadb.service"];
+    const DENIED: [&str; 9] = [
+        "restart systemd-journald.service",
+        "start relight-config@anything.service",
+        "stop relight-evidence.service",
+        "stop relightd.service",
+        "restart mariadb.service",
+        "kill mariadb.service",
+        "set-property --runtime mariadb.service CPUWeight=50",
+        "mask --runtime mariadb.service",
+        "daemon-reload",
+    ];
+    let asks = |user: &str, what: &str| {
+        node.exec(&[
+            "sh",
+            "-c",
+            &format!("runuser -u {user} -- systemctl --no-ask-password {what}"),
+        ])
+    };
+    for what in ALLOWED {
+        asks("relight", what)?.expect_success(&format!("{what} by relight"))?;
+    }
+    let look = "systemctl show -P InvocationID -P MainPID systemd-journald mariadb relightd";
+    let before = node.sh(look)?;
+    let strangers = ALLOWED.iter().map(|what| ("nobody", *what));
+    for (user, what) in DENIED.iter().map(|what| ("relight", *what)).chain(strangers) {
+        let answer = asks(user, what)?;
+        let said = answer.stderr.trim();
+        let denied = ["Access denied", "authentication required"];
+        let denied = denied.iter().any(|words| said.contains(words));
+        ensure!(!answer.success() && denied, "{what} by {user}: code {}, {said}", answer.code);
+    }
+    ensure!(node.sh(look)? == before, "something was restarted");
     Ok(())
 }
