@@ -101,10 +101,16 @@ fn is_package(path: &Path) -> bool {
 /// If there is no package, or it cannot be installed.
 pub fn install(lab: &Lab) -> Result<()> {
     deb()?;
-    at_once(&lab.nodes().iter().collect::<Vec<_>>(), |node| {
-        node.write_file(LISTEN, "[mysqld]\nbind-address = 0.0.0.0\n")?;
-        node.install_deb(&deb()?)
-    })
+    at_once(&lab.nodes().iter().collect::<Vec<_>>(), install_on)
+}
+
+/// As [`install`], on one node.
+///
+/// # Errors
+/// If there is no package, or it cannot be installed.
+pub fn install_on(node: &Node) -> Result<()> {
+    node.write_file(LISTEN, "[mysqld]\nbind-address = 0.0.0.0\n")?;
+    node.install_deb(&deb()?)
 }
 
 /// Makes a cluster of fresh nodes: package, `init` on the first, `join` on the others one after

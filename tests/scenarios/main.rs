@@ -25,6 +25,7 @@ mod scene;
 mod slow_disks;
 mod standalone;
 mod stuck;
+mod unattended;
 mod unit_generations;
 mod witness;
 
@@ -118,6 +119,11 @@ const STORIES: &[Story] = &[
         name: "package_rights",
         about: "who is served at the agent's socket, and what the agent's user may ask of systemd",
         run: packaged::rights,
+    },
+    Story {
+        name: "joins_unattended",
+        about: "one node joins by a token in a file, another by a credential, and nobody types it",
+        run: unattended::joins,
     },
     Story {
         name: "unit_with_files",
