@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use relight_tests::lab::relight as agents;
 use relight_tests::lab::{Node, Wait, wait_until};
 
+use super::unchanged::Unchanged;
 use super::{HOLDING, UNREACHABLE, journal, json, refused, stopped_saying};
 use crate::runner::Stage;
 use crate::scene::{LIMIT, Scene, failed_writes};
@@ -23,6 +24,7 @@ pub fn bad_disk(stage: &mut Stage) -> Result<()> {
         on_a_small_disk(node)?;
     }
     agents::wait_healthy(scene.lab.nodes(), LIMIT)?;
+    let unchanged = Unchanged::since_now(Some(a), vec![a, b, c])?;
     let begin = Instant::now();
 
     fill(b)?;
@@ -53,6 +55,7 @@ pub fn bad_disk(stage: &mut Stage) -> Result<()> {
     agents::wait_healthy(scene.lab.nodes(), LIMIT)?;
     changes(a)?;
     nobody_is_mute(scene.lab.nodes())?;
+    unchanged.check("a full disk")?;
     let (failed, words) = failed_writes(&scene.client()?.log(), begin);
     ensure!(failed == 0, "{failed} writes failed{words}");
     scene.close(0..=0)
@@ -111,6 +114,7 @@ fn nobody_is_mute(nodes: &[Node]) -> Result<()> {
 pub fn bad_ledger_record(stage: &mut Stage) -> Result<()> {
     let scene = Scene::open(stage)?;
     let [a, _, c] = scene.lab.nodes() else { bail!("three nodes") };
+    let unchanged = Unchanged::since_now(Some(a), scene.lab.nodes().iter().collect())?;
     let begin = Instant::now();
     for (what, spoil) in [
         ("cut", format!("truncate --size 100 {ACCEPTOR}")),
@@ -131,8 +135,10 @@ pub fn bad_ledger_record(stage: &mut Stage) -> Result<()> {
         let kept = c.exec(&["test", "-e", &format!("{ACCEPTOR}.damaged")])?.success();
         ensure!(kept, "{what}: the damaged record was not kept");
     }
+    unchanged.check("a spoilt record of the ledger")?;
     what_stops_the_agent(c)?;
     agents::wait_healthy(scene.lab.nodes(), LIMIT)?;
+    unchanged.check("a record that cannot be read")?;
     let (failed, words) = failed_writes(&scene.client()?.log(), begin);
     ensure!(failed == 0, "{failed} writes failed{words}");
     scene.close(0..=0)
@@ -146,7 +152,8 @@ fn voters(node: &Node) -> Result<String> {
 }
 
 /// The node says in its journal what is wrong, after so many lines, and its events, which begin
-/// anew with each start, tell of the new acceptor.
+/// anew with each start, tell that it votes again. (That this is under a new acceptor is not told
+/// where the answer to the change was lost, and the change was not.)
 fn readmitted(member: &Node, node: &Node, said_before: usize) -> Result<()> {
     wait_until("the node votes again", LIMIT, || {
         let said = journal(node).unwrap_or_default();
@@ -155,25 +162,42 @@ fn readmitted(member: &Node, node: &Node, said_before: usize) -> Result<()> {
             .skip(said_before)
             .any(|line| line.contains("the record of this node's acceptor cannot be used"));
         let events = node.sh("agentctl events").unwrap_or_default();
-        let again = events.contains("under a new acceptor");
+        let again = events.contains("votes again");
         let votes = voters(member).is_ok_and(|it| !it.contains("false"));
         Wait::of(told && again && votes, || format!("told {told}, again {again}, votes {votes}"))
     })
 }
 
-/// Promises that nobody else can give again: the agent does not start without them, and says so.
+/// Promises that nobody else can give again, and what this node goes by while nobody else answers:
+/// the agent does not start without them, says which, and puts nothing in their place.
 fn what_stops_the_agent(node: &Node) -> Result<()> {
-    for record in ["gate", "identity", "life", "manifest", "views"] {
-        let path = format!("{STATE_DIR}/{record}.record");
-        node.sh("systemctl stop relightd")?;
-        node.sh(&format!("cp --archive {path} /root/kept && truncate --size 20 {path}"))?;
-        let started =
-            node.exec_within(&["systemctl", "restart", "relightd"], Duration::from_secs(60))?;
-        ensure!(!started.success(), "the agent started without its {record}");
-        let says = [path.as_str(), "journalctl -k", "do not put an older copy in its place"];
-        stopped_saying(node, "error: the daemon failed", &says)?;
-        node.sh(&format!("systemctl stop relightd; mv /root/kept {path}"))?;
-        node.sh("systemctl start relightd")?;
+    const WAYS: [(&str, &str, &str); 4] = [
+        ("cut", "truncate --size 20", "failed to read the record"),
+        ("gone", "rm", "was there and is gone"),
+        ("cut to nothing", "truncate --size 0", "failed to read the record"),
+        ("zeroed", "shred --exact --iterations 0 --zero", "failed to read the record"),
+    ];
+    for record in ["gate", "identity", "life", "manifest", "views", "document"] {
+        for (way, spoil, says) in WAYS {
+            let path = format!("{STATE_DIR}/{record}.record");
+            stops_the_agent(node, &path, spoil, says)
+                .with_context(|| format!("the record `{record}` is {way}"))?;
+        }
     }
     Ok(())
+}
+
+fn stops_the_agent(node: &Node, path: &str, spoil: &str, says: &str) -> Result<()> {
+    let look = format!("sha256sum {path} 2>&1 || true");
+    node.sh("systemctl stop relightd")?;
+    node.sh(&format!("cp --archive {path} /root/kept && {spoil} {path}"))?;
+    let spoilt = node.sh(&look)?;
+    let started =
+        node.exec_within(&["systemctl", "restart", "relightd"], Duration::from_secs(60))?;
+    ensure!(!started.success(), "the agent started without it");
+    let hint = "do not put an older copy in its place";
+    stopped_saying(node, "error: the daemon failed", &[path, says, "journalctl -k", hint])?;
+    node.sh("systemctl stop relightd")?;
+    ensure!(node.sh(&look)? == spoilt, "it was written anew");
+    node.sh(&format!("mv /root/kept {path}; systemctl start relightd")).map(drop)
 }

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use super::json as ask;
 
 /// Everything on a node that a join, an order or a repair would change, one fact a line. Left out
-/// is what rounds write by themselves.
+/// is what rounds write by themselves, and what was damaged and is kept.
 const FACTS: &str = r"
     find /etc/mysql /etc/systemd/system /etc/relight /var/lib/relight -type f \
         ! -path '*/evidence/*' ! -path '*/requests/*' ! -name life.record \
         ! -name acceptor.record ! -name document.record ! -name views.record ! -name '.*.tmp' \
+        ! -name '*.damaged' \
         -exec sha256sum {} +
     datadir=$(my_print_defaults --mysqld | sed -n 's/^--datadir=//p' | tail -n 1)
     datadir=${datadir:-/var/lib/mysql}
