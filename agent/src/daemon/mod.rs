@@ -259,26 +259,40 @@ fn serve_people(host: &Arc<Host>, fatal: mpsc::Sender<String>) -> std::io::Resul
     Ok(())
 }
 
+/// Where the token is: a file that was named, or the credential. Such a file is waited for; the
+/// credential is there from the start or never.
+fn token_path(named: Option<PathBuf>, credential: Option<PathBuf>) -> Option<PathBuf> {
+    let is_there = |path: &PathBuf| path.exists();
+    named.clone().filter(is_there).or(credential.filter(is_there)).or(named)
+}
+
 /// A token in a file or a systemd credential joins at the first start, without a person.
 fn join_unattended(host: &Arc<Host>) {
     let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
         .map(|directory| Path::new(&directory).join(JOIN_CREDENTIAL));
-    let path = host.config.join_token_file.clone().or(credential).filter(|path| path.exists());
-    let Some(path) = path else { return };
+    let Some(path) = token_path(host.config.join_token_file.clone(), credential) else { return };
     let host = host.clone();
     tokio::spawn(async move {
         let mut pause = Duration::from_secs(1);
-        loop {
+        // Nobody wants to be told the same each minute, and a person may join meanwhile.
+        let mut told = None;
+        while host.member().await.is_none() {
             let token = match std::fs::read_to_string(&path) {
                 Ok(text) => text.trim().to_owned(),
                 Err(error) => {
-                    warn!(why = chain(&error), path = %path.display(), "no join token");
-                    return;
+                    let why = chain(&error);
+                    if told.as_ref() != Some(&why) {
+                        warn!(why, path = %path.display(), "the join token cannot be read yet");
+                        told = Some(why);
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(60));
+                    continue;
                 }
             };
-            let (lines, mut told) = mpsc::channel::<Result<Progress, tonic::Status>>(64);
+            let (lines, mut said) = mpsc::channel::<Result<Progress, tonic::Status>>(64);
             tokio::spawn(async move {
-                while let Some(Ok(line)) = told.recv().await {
+                while let Some(Ok(line)) = said.recv().await {
                     info!(step = line.step, "{}", line.text);
                 }
             });
@@ -351,6 +365,21 @@ mod tests {
             () = host.wake.notified() => {}
             () = tell => {}
         }
+    }
+
+    #[test]
+    fn a_token_file_that_is_not_there_yet_hides_no_credential_and_is_waited_for() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (there, away) = (folder.path().join("there"), folder.path().join("away"));
+        std::fs::write(&there, "relight1.x").unwrap();
+        let path = |named: Option<&PathBuf>, credential: Option<&PathBuf>| {
+            token_path(named.cloned(), credential.cloned())
+        };
+        assert_eq!(path(Some(&there), None), Some(there.clone()));
+        assert_eq!(path(Some(&away), Some(&there)), Some(there.clone()));
+        assert_eq!(path(Some(&away), Some(&away)), Some(away.clone()));
+        assert_eq!(path(None, Some(&away)), None, "a node that nobody gave one");
+        assert_eq!(path(None, Some(&there)), Some(there));
     }
 
     #[tokio::test]
