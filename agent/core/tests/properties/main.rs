@@ -25,4 +25,5 @@ mod standing;
 mod successors;
 mod turns;
 mod views;
+mod voting;
 mod world;

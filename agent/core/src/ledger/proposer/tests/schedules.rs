@@ -34,6 +34,8 @@ struct Node {
     known: Known,
     wish: u64,
     proposer: Option<Proposer<Word>>,
+    /// What this attempt would put in the place of what is there.
+    written: Option<String>,
 }
 
 struct World {
@@ -43,7 +45,15 @@ struct World {
     replies: Vec<Reply<Word>>,
     votes: BTreeMap<(Ballot, String), BTreeSet<AcceptorId>>,
     chosen: Vec<String>,
+    /// Of these somebody was told that nothing has happened.
+    denied: Vec<String>,
     writes: u64,
+}
+
+/// A quorum, counted once more and not as the core counts it (R6).
+fn is_chosen(electorate: &Electorate, votes: &BTreeSet<AcceptorId>) -> bool {
+    let majority = |voters: &BTreeSet<_>| 2 * voters.intersection(votes).count() > voters.len();
+    majority(&electorate.voters) && electorate.outgoing.as_ref().is_none_or(majority)
 }
 
 impl World {
@@ -54,6 +64,7 @@ impl World {
             known: known(three()),
             wish: 0,
             proposer: None,
+            written: None,
         };
         Self {
             room: Room::of(5),
@@ -62,15 +73,34 @@ impl World {
             replies: Vec::new(),
             votes: BTreeMap::new(),
             chosen: Vec::new(),
+            denied: Vec::new(),
             writes: 0,
         }
     }
 
+    /// The attempt of this node is over, and it is told how that ended. A change without an answer
+    /// is neither in nor out (R21).
+    fn end(&mut self, index: usize) -> Result<(), TestCaseError> {
+        let node = &mut self.nodes[index];
+        let written = node.written.take();
+        let Some(proposer) = node.proposer.take() else { return Ok(()) };
+        node.known = proposer.known().clone();
+        match proposer.outcome() {
+            CasOutcome::Applied(value) => {
+                prop_assert!(self.chosen.contains(&value.0), "{} is not chosen", value.0);
+                prop_assert_eq!(Some(value.0), written);
+            }
+            CasOutcome::Conflict(value) => {
+                prop_assert!(self.chosen.contains(&value.0), "{} is not chosen", value.0);
+            }
+            CasOutcome::NotProposed => self.denied.extend(written),
+            CasOutcome::Unknown => {}
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, index: usize, wish: u64) {
         let node = &mut self.nodes[index];
-        if let Some(proposer) = node.proposer.take() {
-            node.known = proposer.known().clone();
-        }
         let me = NodeId::from_number(index as u64 + 1);
         node.highest = Ballot::above(node.highest, me, Incarnation(node.life));
         node.wish = wish;
@@ -79,14 +109,15 @@ impl World {
         node.proposer = Some(proposer);
     }
 
-    /// What follows the current value: the same, another word, or a step of a roster change.
-    fn change(&mut self, current: &Word, chosen: bool, wish: u64) -> Change<Word> {
+    /// What is to follow the current value: the same, another word, or a step of a roster change,
+    /// also one that may not be made yet.
+    fn change(&mut self, current: &Word, wish: u64) -> Change<Word> {
         self.writes += 1;
         let text = format!("{}/{}", current.0, self.writes);
         let Word(_, now) = current;
         let next = match (&now.outgoing, wish) {
             (_, 0) => return Change::Keep,
-            (Some(_), 1..=5) if chosen => now.settled(),
+            (Some(_), 1..=5) => now.settled(),
             (Some(_), _) | (None, 1..=2) => now.clone(),
             (None, _) => {
                 let present = voter(wish % 5 + 1);
@@ -104,6 +135,35 @@ impl World {
         Change::Replace(Word(text, next))
     }
 
+    /// R20: a change of voters is settled when it is chosen and known to be, and not before.
+    fn propose(
+        &mut self,
+        index: usize,
+        proposer: &mut Proposer<Word>,
+        (current, chosen): (&Word, bool),
+    ) -> Result<Step<Word>, TestCaseError> {
+        let change = self.change(current, self.nodes[index].wish);
+        let written = match &change {
+            Change::Keep => None,
+            Change::Replace(next) => Some(next.clone()),
+        };
+        let settles = current.1.outgoing.is_some()
+            && written.as_ref().is_some_and(|next| next.1.outgoing.is_none());
+        match proposer.propose(change) {
+            Ok(step) => {
+                let may = !settles || self.chosen.contains(&current.0);
+                prop_assert!(may, "{} is not chosen, and it is settled", current.0);
+                self.nodes[index].written = written.map(|next| next.0);
+                Ok(step)
+            }
+            Err(ProposeError::Unproven) => {
+                prop_assert!(settles && !chosen, "it was known to be chosen");
+                Ok(proposer.propose(Change::Keep).unwrap())
+            }
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
     fn request(&mut self, index: usize, keep: bool) {
         if self.requests.is_empty() {
             return;
@@ -117,7 +177,7 @@ impl World {
         if let (Said::Accepted, Ask::Accept { value, .. }) = (&reply.said, &request.ask) {
             let votes = self.votes.entry((request.ballot, value.0.clone())).or_default();
             votes.insert(request.to);
-            if value.electorate().is_quorum(|voter| votes.contains(voter)) {
+            if is_chosen(value.electorate(), votes) {
                 self.chosen.push(value.0.clone());
             }
         }
@@ -137,11 +197,10 @@ impl World {
             node.proposer.as_ref().is_some_and(|proposer| proposer.ballot() == reply.ballot)
         });
         let Some(index) = asked else { return Ok(()) };
-        let wish = self.nodes[index].wish;
         let mut proposer = self.nodes[index].proposer.take().unwrap();
         let mut step = proposer.on_reply(reply);
         if let Step::Decide { current, chosen } = step {
-            step = proposer.propose(self.change(&current, chosen, wish)).unwrap();
+            step = self.propose(index, &mut proposer, (&current, chosen))?;
         }
         match step {
             Step::Send(requests) => self.requests.extend(requests),
@@ -151,7 +210,10 @@ impl World {
             Step::Retry { above, electorate } => {
                 let node = &mut self.nodes[index];
                 node.highest = node.highest.max(above);
-                node.known = Known { electorate, ..proposer.known().clone() };
+                let known = Known { electorate, ..proposer.known().clone() };
+                node.proposer = Some(proposer);
+                self.end(index)?;
+                self.nodes[index].known = known;
                 return Ok(());
             }
             Step::Wait | Step::RolledBack(_) => {}
@@ -165,30 +227,41 @@ impl World {
 
     fn step(&mut self, event: &Event) -> Result<(), TestCaseError> {
         match *event {
-            Event::Begin { node, wish } => self.begin(node, wish),
+            Event::Begin { node, wish } => {
+                self.end(node)?;
+                self.begin(node, wish);
+            }
             Event::Request { index, keep } => self.request(index, keep),
             Event::Reply { index, keep } => self.reply(index, keep)?,
             Event::Restart { node } => {
+                self.end(node)?;
                 let node = &mut self.nodes[node];
                 node.life += 1;
                 node.highest = Ballot::FOUNDING;
                 node.known = known(three());
-                node.proposer = None;
             }
         }
+        let happened = |denied: &&String| self.chosen.iter().any(|chosen| holds(chosen, denied));
+        let wrong = self.denied.iter().find(happened);
+        prop_assert_eq!(wrong, None, "it was not proposed, and is chosen");
         Ok(())
     }
+}
+
+/// Whether this word is, or carries, that one.
+fn holds(word: &str, earlier: &str) -> bool {
+    word == earlier || word.starts_with(&format!("{earlier}/"))
 }
 
 /// Each word carries all words before it, so one chosen value continues the other or forks.
 fn one_chain(chosen: &[String]) -> bool {
     let mut longest = "first";
     chosen.iter().all(|next| {
-        let continues = *next == longest || next.starts_with(&format!("{longest}/"));
+        let continues = holds(next, longest);
         if continues {
             longest = next;
         }
-        continues || longest.starts_with(&format!("{next}/"))
+        continues || holds(longest, next)
     })
 }
 
