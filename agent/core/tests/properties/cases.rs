@@ -1,7 +1,7 @@
 //! Made-up cases, of small numbers, so that ties, gaps and contradictions are common.
 //!
 //! [`down_case`] is a cluster that is off after an outage, mostly in order; [`any_case`] is
-//! anything that has the right types.
+//! anything that has the right types; [`joined_case`] is the same beside a server that serves.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,8 @@ use relight_core::lineage::permit::{Mode, Permit};
 use relight_core::position::{Quality, StoredPosition};
 
 use crate::world::{
-    WITNESS, deciding, decision, document, members, node, off, record, stored, stranger, view,
+    WITNESS, deciding, decision, document, members, node, off, record, serving, stored, stranger,
+    view,
 };
 
 /// What a coordinator has before it when it judges.
@@ -321,4 +322,21 @@ pub fn any_case() -> impl Strategy<Value = Case> {
             }
             Case { document, survey: Survey::of(nodes.into_iter().flatten()), overdue }
         })
+}
+
+/// Node 1 serves in a component of ours, and whatever the others are, most may join it: in
+/// [`any_case`] hardly anybody finds somebody to join.
+pub fn joined_case() -> impl Strategy<Value = Case> {
+    any_case().prop_map(|Case { mut document, mut survey, overdue }| {
+        (document.pause, document.in_charge) = (None, true);
+        // An attempt that was closed may have frozen them.
+        document.last_epoch = Epoch(3);
+        if let Some(open) = &mut document.decision {
+            open.step = Step::Formed;
+        }
+        let donor = off(1, view(2, 3, members(&[1])));
+        let (server, galera) = (ServerState::Running, Some(serving(&document)));
+        survey.observations.insert(donor.node, NodeObservation { server, galera, ..donor });
+        Case { document, survey, overdue }
+    })
 }

@@ -15,7 +15,7 @@ use relight_core::recovery::admission::{Admission, admission};
 use relight_core::recovery::judge::is_ours;
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 
-use crate::cases::{any_case, down_case};
+use crate::cases::{any_case, down_case, joined_case};
 use crate::world::{
     deciding, decision, document, members, node, off, proven_off, serving, stored, view,
 };
@@ -60,6 +60,7 @@ fn is_sound(
         "only a REFORM starts with its view file"
     );
     if mode == Mode::Join {
+        prop_assert!(!own.stopped_by_request, "a person wants it off: {plan:?}");
         let counts_me = |it: &NodeObservation| {
             it.galera.as_ref().is_some_and(|it| it.members.contains(&ViewMember::Node(own.node)))
         };
@@ -108,6 +109,15 @@ proptest! {
         }
     }
 
+    /// The same beside a server that serves, where others join.
+    #[test]
+    fn every_start_of_a_joiner_has_its_permit_and_its_reason(case in joined_case()) {
+        for own in case.survey.observations.values() {
+            let plan = node_plan(&case.document, &case.survey, own.node, true);
+            is_sound(&case.document, &case.survey, own, &plan)?;
+        }
+    }
+
     /// R14: clients are let in when the formation is opened, and nowhere else.
     #[test]
     fn writes_are_accepted_only_in_the_opened_formation(case in any_case()) {
@@ -130,6 +140,29 @@ proptest! {
             let on_the_roster = case.document.roster.members.contains_key(&own.node);
             if on_the_roster && (case.document.pause.is_some() || !case.document.in_charge) {
                 prop_assert!(paused.actions.is_empty(), "{paused:?}");
+            }
+        }
+    }
+
+    /// A person who stopped a server keeps it from joining, and from nothing else: a holder takes
+    /// part in what was decided.
+    #[test]
+    fn a_server_that_a_person_stopped_joins_nothing(
+        case in prop_oneof![any_case(), joined_case()],
+    ) {
+        for own in case.survey.observations.values() {
+            let plan = |stopped_by_request| {
+                let mut survey = case.survey.clone();
+                let asked = NodeObservation { stopped_by_request, ..own.clone() };
+                survey.observations.insert(own.node, asked);
+                node_plan(&case.document, &survey, own.node, true)
+            };
+            let (plain, stopped) = (plan(false), plan(true));
+            if plain.because == Because::Joins {
+                prop_assert_eq!(stopped.because, Because::StoppedByRequest);
+                prop_assert_eq!(stopped.actions, []);
+            } else {
+                prop_assert_eq!(stopped.actions, plain.actions);
             }
         }
     }
