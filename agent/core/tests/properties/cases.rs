@@ -340,3 +340,14 @@ pub fn joined_case() -> impl Strategy<Value = Case> {
         Case { document, survey, overdue }
     })
 }
+
+/// The same as [`down_case`], with node 1 as the leader of a decision that it can carry out.
+pub fn led_case() -> impl Strategy<Value = Case> {
+    down_case().prop_map(|Case { document, mut survey, overdue }| {
+        let open = decision(Lane::Cold, &[1], 5);
+        let last_epoch = open.epoch;
+        let document = Document { last_epoch, decision: Some(open), ..document };
+        survey.observations.insert(node(1), off(1, view(2, 3, members(&[1]))));
+        Case { document, survey, overdue }
+    })
+}

@@ -15,7 +15,7 @@ use relight_core::recovery::admission::{Admission, admission};
 use relight_core::recovery::judge::is_ours;
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 
-use crate::cases::{any_case, down_case, joined_case};
+use crate::cases::{any_case, down_case, joined_case, led_case};
 use crate::world::{
     deciding, decision, document, members, node, off, proven_off, serving, stored, view,
 };
@@ -102,7 +102,7 @@ proptest! {
 
     /// The same over clusters that are off, where decisions are carried out.
     #[test]
-    fn every_start_of_a_holder_is_what_was_decided(case in down_case()) {
+    fn every_start_of_a_holder_is_what_was_decided(case in prop_oneof![down_case(), led_case()]) {
         for own in case.survey.observations.values() {
             let plan = node_plan(&case.document, &case.survey, own.node, true);
             is_sound(&case.document, &case.survey, own, &plan)?;
