@@ -4,7 +4,8 @@
 //! one with its events. `MUTANT=Name` looks for one deliberate fault only (`mutation.rs`).
 //! Read `world.rs` for what happens, `agent.rs` and `hands.rs` for what nodes do, `ledger.rs` and
 //! `voter.rs` for the register between them, `galera.rs` for the model of the database, `checks.rs`
-//! and `chain.rs` for what is promised, `faults.rs` for what goes wrong.
+//! and `chain.rs` for what is promised, `detectors.rs` for whether that is noticed when it is
+//! broken, `faults.rs` for what goes wrong.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +24,7 @@ mod chain;
 mod checks;
 mod cluster;
 mod component;
+mod detectors;
 mod faults;
 mod galera;
 mod hands;
