@@ -196,24 +196,57 @@ fn joins_under_faults(seed: u64, mutation: Mutation) -> World {
     world
 }
 
-/// One run in which a deliberate fault has its chance: most have it anywhere, some need a story.
-pub fn hunt(seed: u64, mutation: Mutation) -> World {
+/// A kind of world, whatever is broken in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Story {
+    Random,
+    TwoOutages,
+    SurvivorCutOff,
+    GivenUp,
+    DonorGoes,
+    HolderGone,
+    StartTyped,
+    BootstrapTyped,
+    AwayWhileAnotherJoins,
+    JoinsUnderFaults,
+    AbandonedBranch,
+}
+
+/// Where a deliberate fault has its chance: most have it anywhere, some need a story.
+pub const fn story(mutation: Mutation) -> Story {
     match mutation {
-        Mutation::EvidenceOnce => two_outages(seed, mutation),
-        Mutation::SilenceIsAbsence => survivor_cut_off(seed, mutation),
-        Mutation::GivenUpInSilence => given_up(seed, mutation).0,
-        Mutation::MembershipIsData => donor_goes(seed, mutation),
-        Mutation::ReplaceWithoutHolder => holder_gone(seed, mutation),
-        Mutation::PermitNotSpent => typed_again_and_again(seed, mutation, false),
-        Mutation::FlagUnchecked => typed_again_and_again(seed, mutation, true),
-        Mutation::PastRosterServed => away_while_another_joins(seed, mutation),
-        Mutation::SettleUnproven => joins_under_faults(seed, mutation),
-        Mutation::JoinOffLineage => {
+        Mutation::EvidenceOnce => Story::TwoOutages,
+        Mutation::SilenceIsAbsence => Story::SurvivorCutOff,
+        Mutation::GivenUpInSilence => Story::GivenUp,
+        Mutation::MembershipIsData => Story::DonorGoes,
+        Mutation::ReplaceWithoutHolder => Story::HolderGone,
+        Mutation::PermitNotSpent => Story::StartTyped,
+        Mutation::FlagUnchecked => Story::BootstrapTyped,
+        Mutation::PastRosterServed => Story::AwayWhileAnotherJoins,
+        Mutation::SettleUnproven => Story::JoinsUnderFaults,
+        Mutation::JoinOffLineage => Story::AbandonedBranch,
+        _ => Story::Random,
+    }
+}
+
+/// One run of a story, with this broken in it.
+pub fn hunt(seed: u64, story: Story, mutation: Mutation) -> World {
+    match story {
+        Story::TwoOutages => two_outages(seed, mutation),
+        Story::SurvivorCutOff => survivor_cut_off(seed, mutation),
+        Story::GivenUp => given_up(seed, mutation).0,
+        Story::DonorGoes => donor_goes(seed, mutation),
+        Story::HolderGone => holder_gone(seed, mutation),
+        Story::StartTyped => typed_again_and_again(seed, mutation, false),
+        Story::BootstrapTyped => typed_again_and_again(seed, mutation, true),
+        Story::AwayWhileAnotherJoins => away_while_another_joins(seed, mutation),
+        Story::JoinsUnderFaults => joins_under_faults(seed, mutation),
+        Story::AbandonedBranch => {
             let mut world = abandoned(mutation);
             world.power_on(2);
             world.run_until(world.now + 30_000);
             world
         }
-        _ => crate::random::run(seed, mutation, false),
+        Story::Random => crate::random::run(seed, mutation, false),
     }
 }
