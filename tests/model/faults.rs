@@ -23,6 +23,8 @@ pub enum Fault {
     OldVoterTakenForGranted,
     /// A change under way is settled although nobody knows whether it was chosen.
     SettleUnproven,
+    /// Another change begins while one is under way.
+    SecondChangeUnsettled,
     /// A lost record is replaced by an empty one under the old acceptor id.
     EmptyUnderOldId,
     /// An acceptor accepts below its promise.
@@ -80,12 +82,12 @@ impl Fault {
         (self == Self::OldVoterTakenForGranted && leaves).then_some(reply)
     }
 
-    /// Makes a proposer believe that everybody holds this value, so that it may settle it.
+    /// Makes a proposer believe that everybody holds this value, so that the next may follow it.
     pub fn persuade(
         self,
         proposer: &mut Proposer<History>,
         current: &History,
-        change: Change<History>,
+        next: History,
     ) -> Step<History> {
         *proposer = Proposer::new(proposer.ballot(), proposer.known().clone());
         let mut step = Step::Send(proposer.start());
@@ -95,7 +97,7 @@ impl Fault {
             let reply = Reply { from, ballot: proposer.ballot(), record_counter: None, said };
             step = proposer.on_reply(reply);
             if matches!(step, Step::Decide { .. }) {
-                return proposer.propose(change).unwrap();
+                return proposer.propose(Change::Replace(next)).unwrap();
             }
         }
         step

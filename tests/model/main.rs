@@ -6,13 +6,14 @@
 //! a voter, one lost record; messages late, lost, reordered. Those that are called `doubled` let
 //! whatever has arrived arrive again, as often as it likes: with a crash, with a reader, and with a
 //! roster change, a lost record and a crash at once. Replies travel on their own in those that are
-//! called `wander`; in the others they arrive with their requests or never. Each must find: one
-//! chain of chosen values, nobody told of a value that was not chosen, no read older than what was
-//! chosen before it began; and that values do get chosen and roster changes do complete.
+//! called `wander`; in the others they arrive with their requests or never. Where two roster
+//! changes meet, no voter crashes. Each must find: one chain of chosen values, nobody told of a
+//! value that was not chosen, no read older than what was chosen before it began; and that values
+//! do get chosen and roster changes do complete.
 //!
-//! Each `broken` breaks one rule (`faults.rs`) and must find a fork. What the searches leave out,
-//! and why that hides nothing, is in `world.rs` and `world/forget.rs`; what is too large for them
-//! (five voters, several roster changes) is searched at random in
+//! Each `broken` breaks one rule (`faults.rs`) and must find a fork, or an old answer. What the
+//! searches leave out, and why that hides nothing, is in `world.rs` and `world/forget.rs`; what is
+//! too large for them (five voters, more than two roster changes) is searched at random in
 //! agent/core/src/ledger/proposer/tests/schedules.rs.
 #![allow(
     clippy::unwrap_used,
@@ -51,10 +52,25 @@ fn sound(programs: Vec<Program>) -> World {
 /// One node changes the roster; the other writes once, above `writer` attempts of the first.
 /// Voter 3 is there and empty.
 fn changing(rosters: Rosters, changes: u64, writer: u64) -> World {
-    let change = Program::steady(&[Op::Begin(rosters), Op::Settle], changes);
+    let change = Program::steady(&[Op::Begin(rosters), Op::Settle(rosters)], changes);
     let write = Program::steady(&[Op::Write(1)], 1).above(writer);
     let acceptors = if rosters == Rosters::Remove { 3 } else { 4 };
     World { acceptors, ..sound(vec![write, change]) }
+}
+
+/// Two nodes change the roster: one replaces voter 2 by voter 3, the other begins to remove voter 1
+/// with a ballot above so many attempts of the first.
+fn changing_twice(remover: u64) -> World {
+    let replace = [Op::Begin(Rosters::Replace), Op::Settle(Rosters::Replace)];
+    let remove = Program::steady(&[Op::Begin(Rosters::RemoveAnother)], 1).above(remover);
+    World { acceptors: 4, acceptor_crashes: 0, ..sound(vec![Program::steady(&replace, 2), remove]) }
+}
+
+/// A third node writes, above the others, by the roster that it knows.
+fn changing_twice_and_writing() -> World {
+    let mut world = changing_twice(1);
+    world.programs.push(Program::steady(&[Op::Write(1)], 1).above(2));
+    world
 }
 
 /// The same where whatever has arrived can arrive again, any number of times.
@@ -77,13 +93,18 @@ fn search(name: &str, world: World) {
 
 /// Demands that the search finds two values in conflict.
 fn find_fork(fault: Fault, world: World) {
+    find("one chain", fault, world);
+}
+
+/// Demands that the search finds that this does not hold.
+fn find(property: &'static str, fault: Fault, world: World) {
     let begun = Instant::now();
-    let wanted = HasDiscoveries::AnyOf(BTreeSet::from(["one chain"]));
+    let wanted = HasDiscoveries::AnyOf(BTreeSet::from([property]));
     let checker =
         World { fault, ..world }.checker().threads(2).finish_when(wanted).spawn_dfs().join();
-    let path = checker.discovery("one chain");
+    let path = checker.discovery(property);
     println!(
-        "{fault:?}: fork {:?} steps deep, {} unique states, {:.1} s",
+        "{fault:?}: not {property:?} {:?} steps deep, {} unique states, {:.1} s",
         path.as_ref().map(|path| path.clone().into_actions().len()),
         checker.unique_state_count(),
         begun.elapsed().as_secs_f64()
@@ -167,6 +188,28 @@ fn a_lost_record_is_readmitted_by_somebody_who_crashes() {
     search("lost record, with a crash", world);
 }
 
+#[test]
+fn another_change_begins_when_the_last_is_settled() {
+    search("two roster changes", changing_twice(1));
+}
+
+/// It comes while the last is under way, and is turned away.
+#[test]
+fn another_change_waits_until_the_last_is_settled() {
+    let mut world = changing_twice(0);
+    world.programs[1].turned_away = true;
+    search("two roster changes at once", world);
+}
+
+#[test]
+#[ignore = "2.6 million states take a minute or more"]
+fn two_changes_of_the_roster_are_settled() {
+    let remove = [Op::Begin(Rosters::RemoveAnother), Op::Settle(Rosters::RemoveAnother)];
+    let mut world = changing_twice(1);
+    world.programs[1] = Program::steady(&remove, 2).above(1);
+    search("two roster changes, both settled", world);
+}
+
 /// Requests and replies arrive late and again, each on its own.
 #[test]
 fn a_writer_that_crashes_while_messages_wander_and_are_doubled() {
@@ -231,6 +274,12 @@ fn broken_joint_majority() {
 #[test]
 fn broken_one_change_at_a_time() {
     find_fork(Fault::SettleUnproven, changing(Rosters::Replace, 2, 2));
+}
+
+#[test]
+fn broken_one_change_settled_before_the_next() {
+    find_fork(Fault::SecondChangeUnsettled, changing_twice_and_writing());
+    find("no stale answers", Fault::SecondChangeUnsettled, changing_twice(0));
 }
 
 #[test]

@@ -46,12 +46,14 @@ pub struct Program {
     pub above: u64,
     /// It only reads, by peeking.
     pub peeks: bool,
+    /// Another is always before it: what it wants need not go in.
+    pub turned_away: bool,
 }
 
 impl Program {
     /// Attempts to apply these operations, with one crash.
     pub fn of(ops: &[Op], attempts: u64) -> Self {
-        Self { ops: ops.to_vec(), attempts, crashes: 1, above: 0, peeks: false }
+        Self { ops: ops.to_vec(), attempts, crashes: 1, above: 0, peeks: false, turned_away: false }
     }
 
     /// The same without a crash.
@@ -66,7 +68,7 @@ impl Program {
 
     /// Reads by peeking.
     pub fn peeking(attempts: u64) -> Self {
-        Self { ops: Vec::new(), attempts, crashes: 0, above: 0, peeks: true }
+        Self { peeks: true, ..Self::steady(&[], attempts) }
     }
 }
 
@@ -367,8 +369,8 @@ impl World {
         Vec::new()
     }
 
-    /// Applies the next operation of the program; a change that is not known to be chosen is
-    /// kept first, and settled in a later attempt.
+    /// Applies the next operation of the program. A change that is not known to be chosen is kept
+    /// first, and settled in a later attempt; one that is under way is kept, and no other begins.
     fn decide(
         &self,
         proposer: &mut Proposer<History>,
@@ -376,27 +378,32 @@ impl World {
         current: &History,
         chosen: bool,
     ) -> Step<History> {
-        match self.programs[index].change(current) {
-            Change::Replace(next) if settles(&next) && !chosen => {
+        let under_way = current.electorate().outgoing.is_some();
+        match self.programs[index].next(current) {
+            Some(op @ Op::Settle(_)) if !chosen => {
                 if self.fault == Fault::SettleUnproven {
-                    return self.fault.persuade(proposer, current, Change::Replace(next));
+                    return self.fault.persuade(proposer, current, current.with(op));
                 }
                 proposer.propose(Change::Keep).unwrap()
             }
-            change @ (Change::Keep | Change::Replace(_)) => proposer.propose(change).unwrap(),
+            Some(op @ Op::Begin(_)) if under_way => {
+                if self.fault == Fault::SecondChangeUnsettled {
+                    let settled = current.settled();
+                    return self.fault.persuade(proposer, &settled, settled.with(op));
+                }
+                let begun = proposer.propose(Change::Replace(current.with(op)));
+                begun.unwrap_or_else(|_| proposer.propose(Change::Keep).unwrap())
+            }
+            Some(op) => proposer.propose(Change::Replace(current.with(op))).unwrap(),
+            None => proposer.propose(Change::Keep).unwrap(),
         }
     }
 }
 
-fn settles(value: &History) -> bool {
-    value.ops.last() == Some(&Op::Settle)
-}
-
 impl Program {
-    /// The pure function of the compare-and-set: the first operation that is not in yet.
-    fn change(&self, current: &History) -> Change<History> {
-        let next = self.ops.iter().find(|op| !current.ops.contains(op));
-        next.map_or(Change::Keep, |op| Change::Replace(current.with(*op)))
+    /// What the compare-and-set adds: the first operation that is not in yet.
+    fn next(&self, current: &History) -> Option<Op> {
+        self.ops.iter().find(|op| !current.ops.contains(op)).copied()
     }
 }
 
@@ -531,7 +538,8 @@ impl Model for World {
             Property::always("answers are true", |_, state: &State| !state.truth.false_answer),
             Property::always("no stale answers", |_, state: &State| !state.truth.stale_answer),
             Property::sometimes("everything is applied", |world: &Self, state: &State| {
-                let mut ops = world.programs.iter().flat_map(|program| &program.ops);
+                let demanded = world.programs.iter().filter(|program| !program.turned_away);
+                let mut ops = demanded.flat_map(|program| &program.ops);
                 ops.all(|op| state.truth.chain.ops.contains(op))
             }),
         ];
