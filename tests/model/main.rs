@@ -73,6 +73,11 @@ fn changing_twice_and_writing() -> World {
     world
 }
 
+/// A change of the roster, while a voter that it is not about loses its record.
+fn losing_another(rosters: Rosters) -> World {
+    World { may_lose: Some(0), ..changing(rosters, 2, 2) }
+}
+
 /// The same where whatever has arrived can arrive again, any number of times.
 fn doubling(world: World) -> World {
     World { doubled: true, ..world }
@@ -210,6 +215,17 @@ fn two_changes_of_the_roster_are_settled() {
     search("two roster changes, both settled", world);
 }
 
+/// The voter that loses its record is one of those who stay: the change goes on without it.
+#[test]
+fn one_that_stays_loses_its_record_while_a_voter_is_added() {
+    search("add, another record lost", losing_another(Rosters::Add));
+}
+
+#[test]
+fn one_that_stays_loses_its_record_while_a_voter_is_replaced() {
+    search("replace, another record lost", losing_another(Rosters::Replace));
+}
+
 /// Requests and replies arrive late and again, each on its own.
 #[test]
 fn a_writer_that_crashes_while_messages_wander_and_are_doubled() {
@@ -287,6 +303,7 @@ fn broken_lost_records_do_not_vote() {
     let [first, second] = [1, 2].map(|write| Program::steady(&[Op::Write(write)], 1));
     let world = World { may_lose: Some(2), ..sound(vec![first, second]) };
     find_fork(Fault::EmptyUnderOldId, world);
+    find_fork(Fault::EmptyUnderOldId, losing_another(Rosters::Replace));
 }
 
 /// Only a doubled message shows this one: without, nobody is heard twice.
