@@ -19,6 +19,9 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
+# Where rustup puts cargo; a shell that was open before does not look there.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
 RELIGHT_PROFILE ?= release
 # A large package sooner is better for the lab than a small one later.
 DEB_OPTIONS := $(if $(filter release,$(RELIGHT_PROFILE)),,--fast)

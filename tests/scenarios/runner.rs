@@ -208,7 +208,7 @@ impl Arguments {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--exact" => arguments.exact = true,
-                "--list" => arguments.list = true,
+                "--list" | "--help" | "-h" => arguments.list = true,
                 "--ignored" => arguments.ignored_only = true,
                 "--format" => arguments.terse = words.next().as_deref() == Some("terse"),
                 "--format=terse" => arguments.terse = true,
