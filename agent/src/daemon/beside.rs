@@ -63,6 +63,7 @@ impl<T: Send + 'static> Beside<T> {
         self.0 = Some(tokio::spawn(async move {
             let outcome = task.await;
             drop(hands);
+            // The daemon has one thread: this task has ended before a round sees it.
             wake.notify_one();
             outcome
         }));

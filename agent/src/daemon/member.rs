@@ -262,6 +262,12 @@ impl Member {
         self.rounds.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many rounds have ended.
+    #[cfg(test)]
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
+    }
+
     /// Grows with each round, and with each attempt to change the ledger: on slow disks a round
     /// makes several, and is no less alive for it. The watchdog is fed only while this grows.
     pub fn progress(&self) -> u64 {

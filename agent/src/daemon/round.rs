@@ -362,6 +362,23 @@ mod tests {
     use super::*;
     use crate::api::wire::sample::{off, synced};
 
+    /// Whoever wakes it on and on must not have it ask all nodes on and on.
+    #[tokio::test]
+    async fn rounds_that_others_ask_for_keep_their_distance() {
+        let node = crate::daemon::member::sample::node().await;
+        let member = node.member.clone();
+        let begun = Instant::now();
+        let first = member.rounds();
+        let rounds = tokio::spawn(run(member.clone()));
+        while member.rounds() < first + 5 {
+            assert!(begun.elapsed() < crate::systemd::tests::PATIENCE, "no rounds");
+            member.wake.notify_one();
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(begun.elapsed() >= 4 * ROUND_MIN, "{:?}", begun.elapsed());
+        rounds.abort();
+    }
+
     /// Rows and views come all the time, and nobody waits for them.
     #[test]
     fn others_are_told_of_what_they_wait_for_and_of_nothing_else() {
