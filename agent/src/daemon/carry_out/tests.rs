@@ -208,3 +208,36 @@ async fn after_a_failed_change_evidence_is_taken_by_a_new_run_of_the_unit() {
     assert_eq!(machine.jobs.asked(EVIDENCE_UNIT), 1);
     assert!(member.watch.evidence_is_current());
 }
+
+/// The configuration is written while the ledger is read once more, and binds nobody. What cannot
+/// be undone waits for both.
+#[tokio::test]
+async fn what_cannot_be_undone_waits_for_the_ledger_and_the_configuration() {
+    use relight_core::ids::Formation;
+    const WRITER: &str = "relight-config@update.service";
+    let here = Some(FileIdentity { device: 8, inode: 2 });
+    let [(forget, unit), ..] = changes();
+    let actions = vec![Action::Configure { formation: Some(Formation(2)) }, forget];
+    let plan = NodePlan { actions, because: Because::Joins };
+    for (moved_on, fails, done) in [
+        (false, false, Some(1)),
+        (true, false, Some(0)),
+        (false, true, None),
+        (true, true, Some(0)),
+    ] {
+        let machine = Machine::of(&alone()).await;
+        let member = machine.assemble().await;
+        let mut planned = alone();
+        if moved_on {
+            planned.last_epoch = planned.last_epoch.next();
+        }
+        if fails {
+            machine.jobs.fail(WRITER);
+        }
+        let picture = picture(planned, [off(1, 1042)]).member.unwrap();
+        let ended = carry_out(&member, &picture, &plan, &looked_at(here)).await;
+        assert_eq!(machine.jobs.asked(WRITER), 1);
+        assert_eq!(ended.is_ok(), done.is_some(), "{moved_on} {fails}: {ended:?}");
+        assert_eq!(machine.jobs.asked(unit), done.unwrap_or(0), "{moved_on} {fails}");
+    }
+}
