@@ -498,3 +498,6 @@ pub fn role_of(role: config::Role) -> Role {
         config::Role::Witness => Role::Witness,
     }
 }
+
+#[cfg(test)]
+mod tests;
