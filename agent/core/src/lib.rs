@@ -3,7 +3,7 @@
 //! Pure: no clock, no socket, no file, no task. Everything that the outside knows enters as a
 //! value, everything that should be done leaves as one. Read in this order:
 //!
-//! 1. [`ids`], [`position`]: the words.
+//! 1. [`ids`], [`position`], [`moment`]: the words.
 //! 2. [`files`]: text that a crash can leave behind, read into values.
 //! 3. [`evidence`]: what one agent saw, and what all of them reported.
 //! 4. [`lineage`]: epochs, freezes and permits.
@@ -16,5 +16,6 @@ pub mod files;
 pub mod ids;
 pub mod ledger;
 pub mod lineage;
+pub mod moment;
 pub mod position;
 pub mod recovery;
