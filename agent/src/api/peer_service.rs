@@ -24,10 +24,11 @@ use tonic::{Request, Response, Status};
 use super::messages::{Answer, Question, ServerVerb};
 use super::wire::status_of;
 use crate::codec::{Record, decode, encode};
-use crate::daemon::carry_out;
 use crate::daemon::coordinate::nudge;
 use crate::daemon::events::{EventKind, Level};
 use crate::daemon::failure::{Failure, Kind, chain};
+use crate::daemon::freeze::freeze;
+use crate::daemon::look::look;
 use crate::daemon::member::Member;
 use crate::daemon::records::LastDocument;
 use crate::gossip::probe::Nonce;
@@ -105,7 +106,7 @@ async fn answer(member: &Arc<Member>, question: Question, from: NodeId) -> Answe
                 return Answer::Observed(Box::new(seen));
             }
             let document = member.ledger.cached();
-            let look = carry_out::look(member, &document, Freshness::UnderWay).await;
+            let look = look(member, &document, Freshness::UnderWay).await;
             let mut observation = look.observation;
             // Others would only see that a vote is missing, and not why.
             let mute = member.voter.trouble();
@@ -115,7 +116,7 @@ async fn answer(member: &Arc<Member>, question: Question, from: NodeId) -> Answe
         Question::Freeze { epoch, term } => {
             let document = member.ledger.cached();
             tracing::debug!(%from, %epoch, "asked to freeze by {}", document.roster.name_of(from));
-            match carry_out::freeze(member, epoch, term).await {
+            match freeze(member, epoch, term).await {
                 Ok(report) => Answer::Observed(Box::new(report)),
                 Err(error) => Answer::Refused(chain(&error)),
             }

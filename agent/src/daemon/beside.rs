@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::acting::Held;
+use super::backoff::Backoff;
 use super::failure::chain;
-use super::round::Patience;
 use crate::act::ActError;
 
 /// The one task of its kind, or none. Where this is dropped, the task goes on with the hands to its
@@ -35,13 +35,13 @@ impl<T: Send + 'static> Beside<T> {
 
     /// The outcome of a task that has ended, once; one that has not is not waited for.
     ///
-    /// That it failed, or panicked, is told in the words of `failure`, and lengthens `patience`.
-    pub async fn outcome(&mut self, failure: &str, patience: &mut Patience) -> Option<T> {
+    /// That it failed, or panicked, is told in the words of `failure`, and lengthens `backoff`.
+    pub async fn outcome(&mut self, failure: &str, backoff: &mut Backoff) -> Option<T> {
         let ended = self.0.take_if(|task| task.is_finished())?;
         match ended.await.unwrap_or(Err(ActError::GivenUp)) {
             Ok(outcome) => Some(outcome),
             Err(error) => {
-                patience.failed();
+                backoff.failed();
                 warn!(why = chain(&error), "{failure}");
                 None
             }

@@ -22,7 +22,7 @@ pub async fn configure_for_roster(
     look: &Look,
 ) {
     let failure = "the configuration could not follow the roster";
-    if let Some(mark) = thread.configuring.outcome(failure, &mut thread.patience).await {
+    if let Some(mark) = thread.configuring.outcome(failure, &mut thread.backoff).await {
         thread.configured = Some(mark);
     }
     let (document, own) = (&picture.document, &look.observation);
@@ -35,7 +35,7 @@ pub async fn configure_for_roster(
         mark.wrapping_mul(31).wrapping_add(it.address.to_string().bytes().map(u64::from).sum())
     });
     let is_written = thread.configured == Some(mark);
-    if is_written || thread.configuring.is_under_way() || thread.patience.waits() {
+    if is_written || thread.configuring.is_under_way() || thread.backoff.waits() {
         return;
     }
     let Some(hands) = member.acting.aside() else { return };

@@ -14,9 +14,9 @@ use relight_core::recovery::judge::Verdict;
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use super::carry_out;
 use super::events::{EventKind, Level};
 use super::failure::chain;
+use super::freeze::freeze;
 use super::member::Member;
 use super::picture::MemberPicture;
 use crate::api::messages::Question;
@@ -170,7 +170,7 @@ fn gather(member: &Arc<Member>, epoch: Epoch, term: Term, nodes: Vec<NodeId>) {
             let member = member.clone();
             asked.spawn(async move {
                 if node == member.me {
-                    let frozen = carry_out::freeze(&member, epoch, term).await;
+                    let frozen = freeze(&member, epoch, term).await;
                     return (node, frozen.map(|_| ()).map_err(|error| error.to_string()));
                 }
                 let question = Question::Freeze { epoch, term };

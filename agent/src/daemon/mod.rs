@@ -5,13 +5,17 @@
 //! touches a running server.
 
 pub mod acting;
+pub mod backoff;
 pub mod beside;
-pub mod carry_out;
 pub mod configuration;
 pub mod coordinate;
 pub mod events;
+pub mod evidence;
+pub mod execute;
 pub mod failure;
+pub mod freeze;
 pub mod host;
+pub mod look;
 pub mod member;
 pub mod memory;
 pub mod picture;
@@ -20,6 +24,7 @@ pub mod renewal;
 pub mod round;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod views;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;

@@ -22,12 +22,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
 use super::acting::Seen;
+use super::backoff::Backoff;
 use super::beside::Beside;
 use super::events::{EventWatch, Level};
+use super::evidence::keep_evidence;
 use super::failure::chain;
+use super::look::look;
 use super::member::Member;
 use super::picture::{MemberPicture, Picture};
-use super::{carry_out, configuration, coordinate};
+use super::views::keep_views;
+use super::{configuration, coordinate, execute};
 use crate::observe::node::Look;
 use crate::observe::server::Freshness;
 
@@ -77,7 +81,7 @@ pub struct Thread {
     /// Failed acts of this node that were taken note of.
     pub stumbles: u64,
     /// Failed tries, and until when nothing new is tried.
-    pub patience: Patience,
+    pub backoff: Backoff,
 }
 
 /// What others wait for in a node: that its server ends, that its position is found out, that it is
@@ -109,33 +113,6 @@ struct Deciding {
     settled: Instant,
 }
 
-/// Back-off after failed acts: a second, doubled up to a minute.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Patience {
-    failures: u32,
-    until: Option<Instant>,
-}
-
-impl Patience {
-    /// Whether it is too early to try again.
-    #[must_use]
-    pub fn waits(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() < until)
-    }
-
-    /// One more failed try.
-    pub fn failed(&mut self) {
-        let seconds = 1_u64 << self.failures.min(6);
-        self.failures = self.failures.saturating_add(1);
-        self.until = Some(Instant::now() + Duration::from_secs(seconds.min(60)));
-    }
-
-    /// It worked.
-    pub fn reset(&mut self) {
-        *self = Self::default();
-    }
-}
-
 /// Rounds without end. The caller drops it to stop it.
 pub async fn run(member: Arc<Member>) {
     let mut thread = Thread::default();
@@ -161,7 +138,7 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
     let cached = member.ledger.cached();
     thread.acts = member.acting.seen();
     let own = async {
-        let look = carry_out::look(member, &cached, Freshness::Anew).await;
+        let look = look(member, &cached, Freshness::Anew).await;
         // Not after the others have answered: one of them may be gone.
         thread.tell_of(member, &look.observation);
         look
@@ -204,14 +181,14 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
         gate_closed,
     });
     publish(member, &picture, &look);
-    carry_out::keep_evidence(member, thread, &picture, &look).await;
+    keep_evidence(member, thread, &picture, &look).await;
     if picture.quorum {
         coordinate::ask_for_vote(member, &picture).await;
         steer(member, thread, &picture).await;
-        carry_out::follow(member, thread, &picture, plan, &look);
+        execute::follow(member, thread, &picture, plan, &look);
     }
     // Clients wait for what is above, and nobody for what is below.
-    carry_out::keep_views(member, thread, &picture, &look).await;
+    keep_views(member, thread, &picture, &look).await;
     configuration::configure_for_roster(member, thread, &picture, &look).await;
     picture
 }
@@ -398,27 +375,5 @@ mod tests {
         assert!(told(&unknown), "the server is off");
         assert!(told(&off(1, 9)), "its position is found out");
         assert!(!told(&off(1, 9)));
-    }
-
-    #[test]
-    fn patience_doubles_up_to_a_minute_and_starts_anew() {
-        let mut patience = Patience::default();
-        assert!(!patience.waits());
-        for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-            let before = Instant::now();
-            patience.failed();
-            assert!(patience.waits());
-            let (least, wait) =
-                (Duration::from_secs(seconds), patience.until.map(|it| it - before));
-            // What the machine itself takes between the two clock readings is on top.
-            assert!(
-                wait.is_some_and(|wait| wait >= least && wait < least + Duration::from_secs(2)),
-                "{wait:?}"
-            );
-        }
-        patience.reset();
-        assert!(!patience.waits());
-        patience.failed();
-        assert!(patience.until.is_some_and(|it| it <= Instant::now() + Duration::from_secs(1)));
     }
 }

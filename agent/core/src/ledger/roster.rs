@@ -53,6 +53,12 @@ impl Roster {
         self.members.iter().filter(|(_, member)| member.role == Role::Data).map(|(node, _)| *node)
     }
 
+    /// Whether a node of the roster has no data.
+    #[must_use]
+    pub fn is_witness(&self, node: NodeId) -> bool {
+        self.members.get(&node).is_some_and(|member| member.role == Role::Witness)
+    }
+
     /// Whether a node votes now.
     #[must_use]
     pub fn votes(&self, node: NodeId) -> bool {

@@ -14,7 +14,7 @@ struct Round {
     beside: Beside<u8>,
     acting: Acting,
     wake: Arc<Notify>,
-    patience: Patience,
+    backoff: Backoff,
 }
 
 impl Round {
@@ -24,7 +24,7 @@ impl Round {
 
     /// What the round finds. It is over long before any task that it began has to be.
     async fn outcome(&mut self) -> Option<u8> {
-        let found = self.beside.outcome("it failed", &mut self.patience);
+        let found = self.beside.outcome("it failed", &mut self.backoff);
         timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("the round waits for its task"))
     }
 
@@ -59,7 +59,7 @@ async fn a_slow_task_holds_up_no_round_and_its_outcome_is_handed_over_once() {
     assert!(round.beside.is_under_way(), "nobody has looked yet");
     assert_eq!(round.outcome().await, Some(7));
     assert_eq!(round.outcome().await, None);
-    assert!(!round.beside.is_under_way() && !round.patience.waits());
+    assert!(!round.beside.is_under_way() && !round.backoff.waits());
 }
 
 #[tokio::test]
@@ -94,8 +94,8 @@ async fn what_failed_or_panicked_is_a_failure_and_makes_room_for_the_next() {
         round.handed_back().await;
         assert_eq!(round.outcome().await, None, "{panics}");
         assert!(!round.beside.is_under_way(), "{panics}");
-        assert!(round.patience.waits(), "the next try is left to patience: {panics}");
-        round.patience.reset();
+        assert!(round.backoff.waits(), "the next try is left to back-off: {panics}");
+        round.backoff.reset();
     }
     round.begin(async { Ok(1) });
     round.handed_back().await;

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::api::wire::sample::{alone, picture, synced};
-use crate::daemon::carry_out::follow;
+use crate::daemon::execute::follow;
 use crate::daemon::member::sample::{Node, node, synced_look};
 use crate::systemd::tests::PATIENCE;
 
@@ -71,9 +71,9 @@ async fn a_configuration_that_was_not_written_is_written_later() {
     rounds.node.jobs.begin(1).await;
     rounds.end("failed").await;
     rounds.go_on().await;
-    assert!(rounds.thread.patience.waits() && !rounds.is_writing());
+    assert!(rounds.thread.backoff.waits() && !rounds.is_writing());
     assert_eq!(rounds.thread.configured, None);
-    rounds.thread.patience.reset();
+    rounds.thread.backoff.reset();
     rounds.go_on().await;
     assert_eq!(rounds.node.jobs.begin(2).await, UPDATE);
 }

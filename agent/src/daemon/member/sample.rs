@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use relight_core::evidence::record::EvidenceRecord;
 use relight_core::ids::{AcceptorId, ClusterId, Incarnation, NodeId};
 use relight_core::ledger::roster::Role as RosterRole;
 use rustls_pki_types::UnixTime;
@@ -11,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{Member, Parts};
 use crate::api::wire::sample::{alone, stranger, synced};
+use crate::codec::encode;
 use crate::config::{Config, Listen, Paths};
 use crate::daemon::events::EventLog;
 use crate::daemon::records::{GossipKey, Identity, LastDocument, Life};
@@ -20,6 +22,7 @@ use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
 use crate::store::{Loaded, RecordFile, Store};
 use crate::systemd::tests::SlowJobs;
+use crate::units::evidence::EVIDENCE_RECORD;
 
 /// A member, and what it runs on.
 pub(crate) struct Node {
@@ -108,4 +111,10 @@ pub(crate) async fn node() -> Node {
 pub(crate) fn synced_look() -> Look {
     let evidence = Evidence::default();
     Look { observation: synced(1), evidence, facts: None, unit: None }
+}
+
+/// Leaves the record of a run of the evidence unit.
+pub(crate) fn leave_evidence(member: &Member, record: &EvidenceRecord) {
+    let path = member.watch.evidence_dir.join(EVIDENCE_RECORD);
+    std::fs::write(path, encode(record).unwrap()).unwrap();
 }
