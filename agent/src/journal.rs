@@ -191,7 +191,7 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let chain = crate::daemon::failure::chain(value);
+        let chain = crate::failure::chain(value);
         self.put(field, format_args!("{chain}"));
     }
 

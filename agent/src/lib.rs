@@ -5,9 +5,11 @@
 
 pub mod act;
 pub mod api;
+pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod daemon;
+pub mod failure;
 pub mod gate;
 pub mod gossip;
 pub mod http;
@@ -15,6 +17,17 @@ pub mod identity;
 pub mod journal;
 pub mod ledger;
 pub mod observe;
+pub mod random;
+pub mod records;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "hand-made pictures for tests, which fail by panicking"
+)]
+pub(crate) mod sample;
+pub mod snapshot;
 pub mod store;
 pub mod systemd;
 pub mod units;

@@ -1,13 +1,13 @@
 //! A moment of one life of an agent, as a value.
 //!
-//! The core has no clock: whoever asks it says what time it is. Moments come from a clock that never
-//! goes back and stands in no relation to the calendar; they start attempts and end waiting, and
-//! permit nothing.
+//! The core has no clock: whoever asks it says what time it is. Moments come from a clock that
+//! never goes back and stands in no relation to the calendar; they start attempts and end waiting,
+//! and permit nothing.
 
 use core::ops::Add;
 use core::time::Duration;
 
-/// How long after an arbitrary beginning, which is the same for all moments of one life of an agent.
+/// How long after an arbitrary beginning, the same for all moments of one life of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(Duration);
 

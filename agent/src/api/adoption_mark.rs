@@ -10,7 +10,7 @@ use std::time::Duration;
 use relight_core::ids::{ClusterId, ClusterName};
 use tokio::time::sleep;
 
-use crate::daemon::failure::Failure;
+use crate::failure::Failure;
 use crate::observe::server::{Freshness, ServerAnswer, ServerProbe, StatementError};
 
 /// How long a statement may wait for the other members.

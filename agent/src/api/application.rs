@@ -8,10 +8,10 @@ use std::net::IpAddr;
 
 use relight_core::ids::{AcceptorId, ClusterId, NodeId, NodeName};
 
-use super::found::fresh_uuid;
-use crate::daemon::failure::{Failure, chain};
-use crate::daemon::records::Application;
+use crate::failure::{Failure, chain};
 use crate::identity::ca::NodeKey;
+use crate::random::fresh_uuid;
+use crate::records::Application;
 use crate::store::{Loaded, Store, StoreError};
 
 const RECORD: &str = "application";

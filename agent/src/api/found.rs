@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relight_core::ids::{
-    AcceptorId, ClusterId, ClusterName, Epoch, Formation, NodeId, NodeName, Seqno, Term, Uuid,
+    AcceptorId, ClusterId, ClusterName, Epoch, Formation, NodeId, NodeName, Seqno, Term,
 };
 use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::document::{Decision, Document, Frozen, Step, WriteTag};
@@ -21,7 +21,6 @@ use relight_core::lineage::permit::Standing;
 use relight_core::position::StoredPosition;
 use relight_core::recovery::judge::Verdict;
 use relight_proto::v1::InitRequest;
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, sleep};
 
@@ -30,37 +29,20 @@ use super::founding_ground::{Ground, Site, own_address, site};
 use super::leave::forget;
 use super::progress::Report;
 use crate::config;
-use crate::daemon::failure::{Failure, Kind, chain};
 use crate::daemon::host::{Host, host_name};
 use crate::daemon::member::Member;
-use crate::daemon::records::{GateRecord, GossipKey, Identity, LastDocument};
+use crate::failure::{Failure, Kind, chain};
 use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role as CertificateRole;
 use crate::ledger::Voter;
 use crate::observe::evidence::Evidence;
 use crate::observe::server::ServerProbe;
+use crate::random::{self, fresh_uuid};
+use crate::records::{GateRecord, GossipKey, Identity, LastDocument};
 use crate::store::{Loaded, Store, StoreError};
 
 /// How long founding may take before it is told as unfinished; it goes on.
 const FOUNDING_MAX: Duration = Duration::from_secs(300);
-
-/// A fresh random UUID (version 4).
-///
-/// # Errors
-/// No randomness.
-pub fn fresh_uuid() -> Result<Uuid, Failure> {
-    let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| no_randomness())?;
-    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
-    *version = (*version & 0x0f) | 0x40;
-    *variant = (*variant & 0x3f) | 0x80;
-    Ok(Uuid(bytes))
-}
-
-fn no_randomness() -> Failure {
-    let hint = "is `/dev/urandom` there?";
-    Failure::new(Kind::Unexpected, "failed to draw random numbers", hint)
-}
 
 /// What `init` was asked for, and what it found.
 struct Wish {
@@ -329,8 +311,7 @@ fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<ClusterId, Fa
     };
     let request = key.request().map_err(unexpected)?;
     let chain = ca.issue(&request, &profile, now).map_err(unexpected)?;
-    let mut secret = [0; 32];
-    SystemRandom::new().fill(&mut secret).map_err(|_| no_randomness())?;
+    let secret = random::bytes()?;
     let document = first_document(wish, adopts, (cluster, node, acceptor));
     let identity = Identity {
         cluster,

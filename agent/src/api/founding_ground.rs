@@ -7,7 +7,7 @@ use relight_core::evidence::record::{DatadirUse, EvidenceRecord, OptionValue, Re
 use relight_core::files::grastate::{Grastate, parse_grastate};
 use relight_core::ids::HistoryId;
 
-use crate::daemon::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind};
 
 /// What stands where the first or next member shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use relight_core::evidence::record::DatadirVerb;
 use super::found::look_at_ground;
 use super::founding_ground::{Ground, Site};
 use super::progress::Report;
-use crate::daemon::failure::Failure;
 use crate::daemon::host::Host;
 use crate::daemon::member::Member;
+use crate::failure::Failure;
 use crate::observe::evidence::Evidence;
 
 /// Moves data that has a history aside. The caller has made sure that it is given up, or none of a

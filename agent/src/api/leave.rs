@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::progress::Report;
 use crate::daemon::coordinate::nudge;
-use crate::daemon::failure::{Failure, Kind};
 use crate::daemon::host::Host;
 use crate::daemon::member::Member;
+use crate::failure::{Failure, Kind};
 use crate::ledger::ChangeError;
 use crate::store::{Store, StoreError};
 

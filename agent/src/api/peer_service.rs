@@ -23,14 +23,14 @@ use tonic::{Request, Response, Status};
 
 use super::messages::{Answer, Question, ServerVerb};
 use super::wire::status_of;
+use crate::clock::now_unix_ms;
 use crate::codec::{Record, decode, encode};
 use crate::daemon::coordinate::nudge;
 use crate::daemon::events::{EventKind, Level};
-use crate::daemon::failure::{Failure, Kind, chain};
 use crate::daemon::freeze::freeze;
 use crate::daemon::look::look;
 use crate::daemon::member::Member;
-use crate::daemon::records::LastDocument;
+use crate::failure::{Failure, Kind, chain};
 use crate::gossip::probe::Nonce;
 use crate::identity::acceptor::{Caller, Peer as Who};
 use crate::identity::ca::LeafProfile;
@@ -38,6 +38,7 @@ use crate::identity::certificate::{PeerIdentity, Role as CertificateRole};
 use crate::identity::token::hash_secret;
 use crate::ledger::ChangeError;
 use crate::observe::server::Freshness;
+use crate::records::LastDocument;
 
 /// Ports of Galera that have to be reached: its own, incremental and full state transfers.
 pub const GALERA_PORTS: [u16; 3] = [4567, 4568, 4444];
@@ -233,13 +234,6 @@ impl Peer for PeerService {
         let clock_unix_ms = i64::try_from(now_unix_ms()).unwrap_or(i64::MAX);
         Ok(Response::new(ProbeAnswer { ports, clock_unix_ms, gossip_heard }))
     }
-}
-
-/// Milliseconds since 1970 by this node's clock.
-#[must_use]
-pub fn now_unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Whom the caller's certificate names, if it may speak for a node at all.

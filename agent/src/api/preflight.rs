@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 use super::peer_service::GALERA_PORTS;
 use super::progress::Report;
 use crate::config::Listen;
-use crate::daemon::failure::Failure;
+use crate::failure::Failure;
 use crate::gossip::probe::Nonce;
 
 /// How long the member may take; it tries each port for a second and a half.

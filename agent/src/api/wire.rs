@@ -6,14 +6,6 @@
 
 mod explain;
 mod plan;
-#[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    missing_docs,
-    reason = "hand-made pictures for tests, which fail by panicking"
-)]
-pub(crate) mod sample;
 mod seen;
 mod status;
 #[cfg(test)]
@@ -40,7 +32,7 @@ pub use self::status::{cluster_status, component_word, position_of, server_word,
 pub use self::verdict::{cluster_verdict, reason_of_hold, reason_of_verdict};
 use crate::codec::Record;
 use crate::daemon::events::{Event, Level};
-use crate::daemon::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind};
 
 /// Binary metadata key of the [`v1::ErrorDetail`] of a failed call.
 pub const DETAIL_KEY: &str = "relight-error-bin";

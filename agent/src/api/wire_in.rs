@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::wire::DETAIL_KEY;
 use crate::config::{Config, Role};
-use crate::daemon::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind};
 
 /// The failure that another agent told, in its three parts.
 #[must_use]

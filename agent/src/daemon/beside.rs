@@ -12,8 +12,8 @@ use tracing::warn;
 
 use super::acting::Held;
 use super::backoff::Backoff;
-use super::failure::chain;
 use crate::act::ActError;
+use crate::failure::chain;
 
 /// The one task of its kind, or none. Where this is dropped, the task goes on with the hands to its
 /// end, and nobody hears its outcome.

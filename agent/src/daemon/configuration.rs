@@ -7,9 +7,9 @@ use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
 
 use super::member::Member;
-use super::picture::MemberPicture;
 use super::round::Thread;
 use crate::observe::node::Look;
+use crate::snapshot::MemberPicture;
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
 

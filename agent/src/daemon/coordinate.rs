@@ -15,14 +15,14 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::events::{EventKind, Level};
-use super::failure::chain;
 use super::freeze::freeze;
 use super::member::Member;
-use super::picture::MemberPicture;
 use crate::api::messages::Question;
-use crate::api::peer_service::now_unix_ms;
 use crate::api::peers::FREEZE_MAX;
+use crate::clock::now_unix_ms;
+use crate::failure::chain;
 use crate::ledger::ChangeError;
+use crate::snapshot::MemberPicture;
 
 /// How long a hint may be under way; it is of no use later.
 const HINT_MAX: Duration = Duration::from_secs(1);
@@ -206,7 +206,7 @@ pub async fn ask_for_vote(member: &Arc<Member>, picture: &Arc<MemberPicture>) {
         Some(id) => id,
         None if !member.voter.is_lost() => return,
         None => {
-            let Ok(uuid) = crate::api::found::fresh_uuid() else { return };
+            let Ok(uuid) = crate::random::fresh_uuid() else { return };
             let record = BallotRecord::fresh(AcceptorId(uuid), document.cluster);
             let voter = member.voter.clone();
             let renewed = tokio::task::spawn_blocking(move || voter.renew(record)).await;

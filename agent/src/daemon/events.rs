@@ -16,11 +16,11 @@ use relight_proto::v1;
 use tokio::sync::broadcast;
 use tracing::{error, info, warn};
 
-use super::picture::{MemberPicture, Picture};
 use crate::api::wire::{
     cluster_verdict, component_word, missing_rows_words, reason_word, server_word, state_word,
     wsrep_word,
 };
+use crate::snapshot::{MemberPicture, Picture};
 
 /// How many events are kept.
 pub const KEPT_MAX: usize = 1000;

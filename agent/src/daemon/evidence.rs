@@ -7,11 +7,11 @@ use relight_core::evidence::record::DatadirUse;
 use tokio::time::{Instant, sleep};
 
 use super::member::Member;
-use super::picture::MemberPicture;
 use super::round::Thread;
 use crate::act::ActError;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
+use crate::snapshot::MemberPicture;
 
 /// How long a run of the evidence unit that somebody else began is watched, before it is waited for
 /// by a start of the unit.

@@ -18,12 +18,12 @@ use super::acting::{Held, NotNow};
 use super::beside::Beside;
 use super::configuration::{Purpose, request};
 use super::events::{EventKind, Level};
-use super::failure::chain;
 use super::member::Member;
-use super::picture::MemberPicture;
 use super::round::{Thread, worth_telling};
 use crate::act::ActError;
+use crate::failure::chain;
 use crate::observe::node::Look;
+use crate::snapshot::MemberPicture;
 
 /// Whether this node may go on with its plan, which for a join means that it is its turn.
 fn is_its_turn(thread: &mut Thread, picture: &MemberPicture, plan: &NodePlan) -> bool {

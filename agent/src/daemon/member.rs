@@ -13,8 +13,6 @@ use tokio::sync::{Notify, watch};
 use super::acting::Acting;
 use super::events::{Event, EventKind, EventLog, Level};
 use super::memory::{IdentityKeeper, ViewsKeeper};
-use super::picture::Picture;
-use super::records::{Identity, LastDocument, Life};
 use crate::act::Hands;
 use crate::api::peers::Peers;
 use crate::config::Config;
@@ -30,6 +28,8 @@ use crate::ledger::{Ledger, Voter};
 use crate::observe::glance::Glances;
 use crate::observe::node::{Memory, NodeWatch};
 use crate::observe::server::ServerProbe;
+use crate::records::{Identity, LastDocument, Life};
+use crate::snapshot::Picture;
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 use crate::systemd::{Systemd, SystemdError};
 

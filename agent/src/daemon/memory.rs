@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use relight_core::ids::{GcommId, NodeId};
 
-use super::records::{Identity, Views};
 use crate::gate::server::RunLog;
+use crate::records::{Identity, Views};
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 
 const NAME: &str = "views";

@@ -12,14 +12,11 @@ pub mod coordinate;
 pub mod events;
 pub mod evidence;
 pub mod execute;
-pub mod failure;
 pub mod freeze;
 pub mod host;
 pub mod look;
 pub mod member;
 pub mod memory;
-pub mod picture;
-pub mod records;
 pub mod renewal;
 pub mod round;
 #[cfg(test)]
@@ -42,12 +39,12 @@ use tokio::time::interval;
 use tokio_stream::wrappers::UnixListenerStream;
 use tracing::{error, info, warn};
 
-use self::failure::chain;
 use self::host::Host;
 use self::member::MemberError;
 use crate::api::agent_service::AgentService;
 use crate::api::progress::Report;
 use crate::config::Config;
+use crate::failure::chain;
 
 /// Name of the CLI's socket in the run directory.
 pub const AGENT_SOCKET: &str = "agent.sock";
@@ -322,7 +319,7 @@ mod tests {
 
     use super::sample::Machine;
     use super::*;
-    use crate::api::wire::sample::alone;
+    use crate::sample::alone;
     use crate::systemd::tests::PATIENCE;
     use crate::systemd::tests::jobs::Jobs;
 

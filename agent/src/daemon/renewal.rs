@@ -9,13 +9,13 @@ use rustls_pki_types::UnixTime;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::events::{EventKind, Level};
-use super::failure::chain;
 use super::member::{Member, credentials_of};
 use super::memory::IdentityKeeper;
-use super::records::Identity;
+use crate::failure::chain;
 use crate::identity::ca::{CaError, CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role;
 use crate::identity::credentials::{CredentialsError, LiveCredentials};
+use crate::records::Identity;
 use crate::store::StoreError;
 
 /// How often the age is looked at.

@@ -26,14 +26,14 @@ use super::backoff::Backoff;
 use super::beside::Beside;
 use super::events::{EventWatch, Level};
 use super::evidence::keep_evidence;
-use super::failure::chain;
 use super::look::look;
 use super::member::Member;
-use super::picture::{MemberPicture, Picture};
 use super::views::keep_views;
 use super::{configuration, coordinate, execute};
+use crate::failure::chain;
 use crate::observe::node::Look;
 use crate::observe::server::Freshness;
+use crate::snapshot::{MemberPicture, Picture};
 
 /// How often a healthy cluster is looked at.
 const CALM: Duration = Duration::from_millis(1000);
@@ -337,7 +337,7 @@ pub fn worth_telling(plan: &NodePlan) -> Option<(Level, String)> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::api::wire::sample::{off, synced};
+    use crate::sample::{off, synced};
 
     /// Whoever wakes it on and on must not have it ask all nodes on and on.
     #[tokio::test]

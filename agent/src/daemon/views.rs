@@ -9,15 +9,15 @@ use relight_core::ids::Epoch;
 use relight_core::recovery::plan::Because;
 use tracing::warn;
 
-use super::failure::chain;
 use super::member::Member;
 use super::memory::names_after;
-use super::picture::MemberPicture;
-use super::records::Views;
 use super::round::Thread;
 use crate::act::ActError;
+use crate::failure::chain;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
+use crate::records::Views;
+use crate::snapshot::MemberPicture;
 
 /// Keeps what has to be remembered of a server that runs: its view, and names.
 pub async fn keep_views(

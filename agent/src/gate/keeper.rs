@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use relight_core::ids::Epoch;
 use relight_core::lineage::permit::{Grant, Permit, Refusal, Standing};
 
-use crate::daemon::records::GateRecord;
+use crate::records::GateRecord;
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 
 const NAME: &str = "gate";

@@ -20,7 +20,7 @@ use super::keeper::{Keeper, KeeperError};
 use super::protocol::{
     GATE_SOCKET, GATE_VERSION, GateAnswer, GateRequest, LINE_BYTES_MAX, Phase, StartMode,
 };
-use crate::daemon::failure::chain;
+use crate::failure::chain;
 
 /// How long a client may take to say its line.
 const LINE_MAX: Duration = Duration::from_secs(5);

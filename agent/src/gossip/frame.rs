@@ -9,9 +9,9 @@
 use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::{Aead, Payload};
 use relight_core::ids::{ClusterId, NodeId, Uuid};
-use ring::rand::{SecureRandom, SystemRandom};
 
 use super::keyring::Keyring;
+use crate::random::{self, NoRandomness};
 
 const VERSION: u8 = 1;
 const MAGIC: &[u8; 8] = b"rlgossip";
@@ -80,8 +80,8 @@ pub enum FrameError {
     #[error("the message does not fit a datagram")]
     TooLong,
     /// No nonce could be made.
-    #[error("failed to get random bytes for a nonce")]
-    Randomness,
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
 }
 
 /// Seals a message with the primary key.
@@ -97,8 +97,7 @@ pub fn seal(
     if message.len() > FRAME_BYTES_MAX - OVERHEAD_BYTES {
         return Err(FrameError::TooLong);
     }
-    let mut nonce = [0; NONCE_BYTES];
-    SystemRandom::new().fill(&mut nonce).map_err(|_| FrameError::Randomness)?;
+    let nonce: [u8; NONCE_BYTES] = random::bytes()?;
     let (key_id, cipher) = keyring.primary();
     let mut plain = stamp.to_bytes().to_vec();
     plain.extend_from_slice(message);

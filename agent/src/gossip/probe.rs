@@ -13,6 +13,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::random;
+
 /// How a probe begins; a frame begins with its version.
 const MAGIC: &[u8; 8] = b"rlprobe\n";
 /// How many numbers are remembered. Whoever floods the port only pushes out those of others, who
@@ -30,10 +32,7 @@ impl Nonce {
     /// A fresh one; nothing if the system gives no randomness.
     #[must_use]
     pub fn draw() -> Option<Self> {
-        let mut bytes = [0; 16];
-        let random = ring::rand::SystemRandom::new();
-        ring::rand::SecureRandom::fill(&random, &mut bytes).ok()?;
-        Some(Self(bytes))
+        random::bytes().ok().map(Self)
     }
 
     /// Its bytes, as they travel in a call.

@@ -264,7 +264,7 @@ impl SealedSocket {
                     FrameError::Oversized | FrameError::TooLong => &counters.oversized,
                     FrameError::Version => &counters.foreign_version,
                     FrameError::UnknownKey => &counters.unknown_key,
-                    FrameError::Forged | FrameError::Randomness => &counters.forged,
+                    FrameError::Forged | FrameError::Randomness(_) => &counters.forged,
                 });
                 return None;
             }

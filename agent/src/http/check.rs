@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::api::wire::{component_word, position_of, rfc3339, server_word, wsrep_word};
-use crate::daemon::picture::{MemberPicture, Picture};
+use crate::snapshot::{MemberPicture, Picture};
 
 /// A picture that is older says nothing any more: the agent's round is stuck.
 pub const FRESH_MAX: Duration = Duration::from_secs(20);

@@ -21,7 +21,7 @@ use crate::api::wire::{
     cluster_status, component_word, position_of, reason_word, server_word, state_word, version,
     wsrep_word,
 };
-use crate::daemon::picture::{MemberPicture, Picture};
+use crate::snapshot::{MemberPicture, Picture};
 
 type Label = [(&'static str, String); 1];
 type Number = Gauge<f64, AtomicU64>;

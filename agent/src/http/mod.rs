@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout};
 
 pub use self::check::{DatabaseHealth, FRESH_MAX, database_health};
 use self::crowd::accept_all;
-use crate::daemon::picture::Picture;
+use crate::snapshot::Picture;
 
 /// Datagrams that the gossip dropped, by reason; read at each scrape.
 pub type DroppedGossip = Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;

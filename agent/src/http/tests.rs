@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::api::wire::sample::{decided, document, node, picture, stranger, synced, with};
+use crate::sample::{decided, document, node, picture, stranger, synced, with};
 
 fn fresh(picture: Picture) -> Picture {
     Picture { taken: Instant::now(), ..picture }

@@ -17,12 +17,12 @@ use rcgen::{
     SanType, SerialNumber,
 };
 use relight_core::ids::{ClusterId, ClusterName, NodeId, NodeName};
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, UnixTime};
 use time::OffsetDateTime;
 
 use super::certificate::{CaHash, CertificateError, PeerIdentity, Role, Validity};
+use crate::random::{self, NoRandomness};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a CA is valid.
@@ -250,8 +250,8 @@ pub enum CaError {
     #[error("failed to sign a certificate")]
     Sign(#[source] rcgen::Error),
     /// The operating system gave no random bytes.
-    #[error("failed to get random bytes")]
-    Randomness,
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// The clock shows a year that certificates cannot hold.
     #[error("failed to write {unix_secs} s since 1970 as a date")]
     Date {
@@ -269,7 +269,7 @@ impl CaError {
                 "the stored CA is damaged; copy it from another member's store"
             }
             Self::Request(_) | Self::KeyKind => "both nodes must run the same version of Relight",
-            Self::Sign(_) | Self::Randomness => "look at the journal of relightd on this node",
+            Self::Sign(_) | Self::Randomness(_) => "look at the journal of relightd on this node",
             Self::Date { .. } => "set this node's clock",
         }
     }
@@ -282,8 +282,7 @@ fn speaks_for(certificate: &CertificateDer<'_>, public_key: &[u8]) -> bool {
 }
 
 fn fresh_serial() -> Result<SerialNumber, CaError> {
-    let mut bytes = [0_u8; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| CaError::Randomness)?;
+    let mut bytes: [u8; 16] = random::bytes()?;
     // A serial is a positive number: the first bit stays clear, the next keeps its length.
     if let Some(first) = bytes.first_mut() {
         *first = (*first & 0x7f) | 0x40;

@@ -17,10 +17,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use relight_core::ids::{ClusterId, Uuid};
 use relight_core::ledger::token::TokenId;
 use ring::digest;
-use ring::rand::{SecureRandom, SystemRandom};
 
 use super::certificate::CaHash;
 use super::verify::CaPin;
+use crate::random::{self, NoRandomness};
 
 const FAMILY: &str = "relight";
 const PREFIX: &str = "relight1.";
@@ -96,10 +96,7 @@ impl JoinToken {
         if addresses.is_empty() || addresses.len() > ADDRESSES_MAX {
             return Err(TokenMakingError::Addresses { count: addresses.len() });
         }
-        let random = SystemRandom::new();
-        let (mut id, mut secret) = ([0; 8], [0; SECRET_BYTES]);
-        random.fill(&mut id).map_err(|_| TokenMakingError::Randomness)?;
-        random.fill(&mut secret).map_err(|_| TokenMakingError::Randomness)?;
+        let (id, secret) = (random::bytes()?, random::bytes()?);
         Ok(Self {
             cluster: pin.cluster,
             ca_hash: pin.ca_hash,
@@ -248,8 +245,8 @@ pub enum TokenMakingError {
         count: usize,
     },
     /// The operating system gave no random bytes.
-    #[error("failed to get random bytes for a token")]
-    Randomness,
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
 }
 
 /// A text that is no usable token. The text itself is never repeated: it may be a secret.

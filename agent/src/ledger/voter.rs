@@ -137,7 +137,7 @@ impl Voter {
             }
             Ok(Loaded::Missing(_)) => lost("it was never created here".to_owned()),
             Err(error) => {
-                let why = crate::daemon::failure::chain(&error);
+                let why = crate::failure::chain(&error);
                 error!(why, "the record of this node's acceptor cannot be used");
                 lost(why)
             }
@@ -264,7 +264,7 @@ impl Voter {
             let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.write_us.store(took, Ordering::Relaxed);
             if let Err(error) = written {
-                let why = crate::daemon::failure::chain(&error);
+                let why = crate::failure::chain(&error);
                 error!(why, "the acceptor falls silent: its record could not be written");
                 (*self.standing(), *file) = (Standing::Silent { why }, None);
                 return None;
@@ -287,7 +287,7 @@ impl Voter {
             Ok((Standing::of(on_disk.record), Some(file)))
         };
         again().unwrap_or_else(|error| {
-            let why = crate::daemon::failure::chain(&error);
+            let why = crate::failure::chain(&error);
             let lost = matches!(error, StoreError::Unreadable { .. } | StoreError::Lost { .. });
             (if lost { Standing::Lost { why } } else { Standing::Silent { why } }, None)
         })

@@ -55,7 +55,7 @@ impl Glances {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::wire::sample;
+    use crate::sample;
 
     #[test]
     fn only_whoever_asks_at_the_pace_of_rest_gets_an_earlier_look() {

@@ -25,7 +25,7 @@ use super::ending::{Ending, EndingLook, processor_time};
 use super::evidence::{Evidence, Setting, setting};
 use super::listening::{NETWORK, listens};
 use super::server::{Freshness, ServerAnswer, ServerFacts, ServerProbe};
-use crate::daemon::records::Views;
+use crate::records::Views;
 use crate::systemd::{Systemd, SystemdError, UnitState};
 use crate::units::start_scripts::{CONTROL_GROUPS, at_work};
 
@@ -424,7 +424,7 @@ fn server_state(
     let unit = match unit {
         Ok(unit) => unit,
         Err(error) => {
-            warnings.push(crate::daemon::failure::chain(error));
+            warnings.push(crate::failure::chain(error));
             return (ServerState::Unknown, false);
         }
     };

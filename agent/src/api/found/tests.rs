@@ -5,8 +5,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
-use crate::api::wire::sample::alone;
 use crate::daemon::sample::Machine;
+use crate::sample::alone;
 use crate::systemd::tests::PATIENCE;
 
 /// Neither is the mark of an adoption written, nor waited until the node serves.

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
-use crate::api::wire::sample::{HISTORY, alone, document, node};
-use crate::daemon::records::GateRecord;
 use crate::daemon::sample::Machine;
+use crate::records::GateRecord;
+use crate::sample::{HISTORY, alone, document, node};
 use crate::store::Loaded;
 use crate::systemd::tests::PATIENCE;
 
@@ -45,7 +45,7 @@ async fn typed(host: &Arc<Host>) -> Result<(), Failure> {
     run(host, false).await.0
 }
 
-/// The records that a member has, or may have (daemon/records.rs and the ledger's voter).
+/// The records that a member has, or may have (records.rs and the ledger's voter).
 const OF_A_MEMBER: [&str; 6] = ["acceptor", "application", "document", "gate", "identity", "views"];
 
 /// What of a membership is in the folder of the daemon's state.

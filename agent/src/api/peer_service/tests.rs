@@ -14,10 +14,10 @@ use relight_core::ledger::token::{TokenRecord, TokenRefusal};
 use tonic::Code;
 
 use super::*;
-use crate::api::wire::sample::{alone, document};
 use crate::codec::{CodecError, RECORD_BYTES_MAX, RecordKind};
 use crate::daemon::sample::Machine;
 use crate::identity::ca::NodeKey;
+use crate::sample::{alone, document};
 use crate::systemd::tests::PATIENCE;
 
 const ID: TokenId = TokenId([3; 8]);

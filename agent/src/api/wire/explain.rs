@@ -21,7 +21,7 @@ use super::seen::{Seen, missing_rows_words, position_words, verb};
 use super::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
 use super::verdict::formation_words;
 use super::{reason_word, rfc3339_of_ms};
-use crate::daemon::picture::Picture;
+use crate::snapshot::Picture;
 
 /// Where the package puts the page that has an anchor for each reason.
 const RUNBOOK: &str = "/usr/share/doc/relight/runbooks/reasons.md";

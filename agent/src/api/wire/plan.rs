@@ -10,7 +10,7 @@ use relight_proto::v1;
 
 use super::seen::Seen;
 use super::verdict::{cluster_verdict, formation_words};
-use crate::daemon::picture::Picture;
+use crate::snapshot::Picture;
 
 /// What would be done now, in order. Empty when nothing would be, or when this agent reaches no
 /// quorum: then nobody may act on what it knows.

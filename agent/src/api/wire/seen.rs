@@ -13,7 +13,7 @@ use relight_core::position::Position;
 use relight_core::recovery::hold::Outside;
 use relight_core::recovery::judge::is_ours;
 
-use crate::daemon::picture::{MemberPicture, Picture};
+use crate::snapshot::{MemberPicture, Picture};
 
 /// What a member sees.
 #[derive(Clone, Copy)]

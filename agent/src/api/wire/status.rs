@@ -14,7 +14,7 @@ use relight_proto::v1;
 use super::seen::{Seen, missing_rows_words};
 use super::verdict::cluster_verdict;
 use super::{pause_state, rfc3339};
-use crate::daemon::picture::Picture;
+use crate::snapshot::Picture;
 
 /// What this agent knows of the cluster.
 #[must_use]

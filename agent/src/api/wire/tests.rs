@@ -24,11 +24,11 @@ use relight_core::recovery::hold::{Hold, Outside};
 use relight_core::recovery::judge::Verdict;
 use relight_proto::v1::{Reason, VerdictState};
 
-use super::sample::{
+use super::*;
+use crate::sample::{
     at, decided, document, healthy, node, nodes, off, picture, stranger, synced, view, with,
 };
-use super::*;
-use crate::daemon::picture::Picture;
+use crate::snapshot::Picture;
 use relight_core::position::Quality;
 
 mod explaining;

@@ -15,7 +15,7 @@ use relight_proto::v1::{self, Reason, VerdictState};
 
 use super::rfc3339_of_ms;
 use super::seen::{Seen, missing_rows_words, position_words, sentence_list, verb};
-use crate::daemon::picture::Picture;
+use crate::snapshot::Picture;
 
 /// What a node that belongs to no cluster is told.
 const NOT_A_MEMBER: &str = "this node is not a member of any cluster: \

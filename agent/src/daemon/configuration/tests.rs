@@ -4,9 +4,9 @@ use relight_core::recovery::plan::{Action, Because, NodePlan};
 use tokio::time::timeout;
 
 use super::*;
-use crate::api::wire::sample::{alone, picture, synced};
 use crate::daemon::execute::follow;
 use crate::daemon::member::sample::{Node, node, synced_look};
+use crate::sample::{alone, picture, synced};
 use crate::systemd::tests::PATIENCE;
 
 const UPDATE: &str = "relight-config@update.service";

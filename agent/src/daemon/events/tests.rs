@@ -14,9 +14,7 @@ use relight_core::ledger::document::{Document, Pause, Step};
 
 use super::*;
 use crate::api::wire;
-use crate::api::wire::sample::{
-    decided, document, healthy, node, off, picture, stranger, synced, with,
-};
+use crate::sample::{decided, document, healthy, node, off, picture, stranger, synced, with};
 
 fn kinds(old: &Picture, new: &Picture) -> Vec<(EventKind, String)> {
     EventWatch::compare(old, new).into_iter().map(|it| (it.kind, it.text)).collect()

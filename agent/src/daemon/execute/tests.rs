@@ -3,11 +3,11 @@
 use relight_core::evidence::record::{DatadirIdentity, EvidenceRecord, FileIdentity};
 
 use super::*;
-use crate::api::wire::sample::{HISTORY, alone, off, picture};
 use crate::daemon::evidence::take_evidence;
 use crate::daemon::member::sample::leave_evidence;
 use crate::daemon::sample::Machine;
 use crate::observe::evidence::{Evidence, sample};
+use crate::sample::{HISTORY, alone, off, picture};
 
 const EVIDENCE_UNIT: &str = "relight-evidence.service";
 

@@ -11,15 +11,15 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 
 use super::{Member, Parts};
-use crate::api::wire::sample::{alone, stranger, synced};
 use crate::codec::encode;
 use crate::config::{Config, Listen, Paths};
 use crate::daemon::events::EventLog;
-use crate::daemon::records::{GossipKey, Identity, LastDocument, Life};
 use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
+use crate::records::{GossipKey, Identity, LastDocument, Life};
+use crate::sample::{alone, stranger, synced};
 use crate::store::{Loaded, RecordFile, Store};
 use crate::systemd::tests::SlowJobs;
 use crate::units::evidence::EVIDENCE_RECORD;

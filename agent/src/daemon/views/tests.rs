@@ -4,9 +4,9 @@ use relight_core::evidence::record::FileCopy;
 use tokio::time::timeout;
 
 use super::*;
-use crate::api::wire::sample::{alone, picture};
 use crate::daemon::member::sample::{leave_evidence, node, synced_look};
 use crate::observe::evidence::sample;
+use crate::sample::{alone, picture};
 use crate::systemd::tests::PATIENCE;
 
 const EVIDENCE_UNIT: &str = "relight-evidence.service";

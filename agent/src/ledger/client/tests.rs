@@ -17,7 +17,7 @@ use relight_core::ledger::roster::Member;
 use tempfile::TempDir;
 
 use super::*;
-use crate::api::wire::sample::{alone, document, node};
+use crate::sample::{alone, document, node};
 use crate::store::troubled_disk::TroubledDisk;
 use crate::store::{Store, StoreError};
 use crate::systemd::tests::PATIENCE;

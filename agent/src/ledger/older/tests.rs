@@ -7,10 +7,10 @@ use relight_core::ledger::electorate::Value;
 use tempfile::TempDir;
 
 use super::*;
-use crate::api::wire::sample::{decided, document, view};
 use crate::codec::{self, CodecError, Record};
-use crate::daemon::records::LastDocument;
 use crate::ledger::Voter;
+use crate::records::LastDocument;
+use crate::sample::{decided, document, view};
 use crate::store::Store;
 
 /// What a daemon of format 1 wrote, byte for byte.

@@ -15,7 +15,7 @@ use relight_core::ledger::electorate::Value;
 use tempfile::TempDir;
 
 use super::*;
-use crate::api::wire::sample::document;
+use crate::sample::document;
 use crate::store::troubled_disk::TroubledDisk;
 
 const ME: AcceptorId = AcceptorId::from_number(1);

@@ -24,7 +24,7 @@ use relight_core::recovery::judge::judge;
 use relight_core::recovery::plan::Because;
 use tokio::time::Instant;
 
-use crate::daemon::picture::{MemberPicture, Picture};
+use crate::snapshot::{MemberPicture, Picture};
 
 pub(crate) const HISTORY: HistoryId = HistoryId::from_number(77);
 

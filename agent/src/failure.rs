@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::random::NoRandomness;
 use crate::store::StoreError;
 
 /// What a failure means to whoever asked; becomes the exit code of `agentctl`.
@@ -75,6 +76,12 @@ impl Failure {
     #[must_use]
     pub fn refused(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(Kind::Refused, what, hint)
+    }
+}
+
+impl From<NoRandomness> for Failure {
+    fn from(error: NoRandomness) -> Self {
+        Self::new(Kind::Unexpected, error.to_string(), error.hint())
     }
 }
 
