@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/floors.rs"]
+mod floors;
+
 const CORE: &str = "agent/core/src/";
 const LINES_MAX_CORE: usize = 400;
 const LINES_MAX_SHELL: usize = 600;
