@@ -13,7 +13,7 @@ use relight::units::config_writer::{ConfigVerb, HostPaths};
 use relight::units::datadir::Places;
 use relight::units::stop_hook::Hook;
 use relight::units::{self, UnitError, gate_client, three_lines};
-use relight_core::evidence::record::DatadirVerb;
+use relight_core::lineage::order::DatadirVerb;
 
 #[derive(Parser)]
 #[command(

@@ -11,9 +11,9 @@ use relight_core::evidence::survey::Survey;
 use relight_core::files::gvwstate::Gvwstate;
 use relight_core::ids::{Epoch, GcommId, NodeId};
 use relight_core::ledger::document::{Document, Step};
+use relight_core::ledger::formation::Formation;
 use relight_core::lineage::epoch::Lane;
 use relight_core::lineage::permit::Mode;
-use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::Verdict;
 
 use crate::agent::{id, index};

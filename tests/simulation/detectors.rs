@@ -162,7 +162,7 @@ fn decided(world: &mut World, epoch: Epoch) {
     }
     let reports: Vec<_> = (0..3).map(|node| world.observe(node)).collect();
     let history = World::history_id(7).expect("a history");
-    let formation = relight_core::recovery::form::Formation {
+    let formation = relight_core::ledger::formation::Formation {
         lane: Lane::Cold,
         leader: None,
         holders: [id(0)].into(),

@@ -13,10 +13,10 @@ use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::change_roster::PresentedToken;
 use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::electorate::Value;
+use relight_core::ledger::formation::Formation;
 use relight_core::ledger::proposer::{self, CasOutcome, Known, Proposer, Step};
 use relight_core::ledger::reader::{Reader, Reading};
 use relight_core::ledger::roster::Member;
-use relight_core::recovery::form::Formation;
 
 use crate::agent::{Message, id, index};
 use crate::chain::Held;

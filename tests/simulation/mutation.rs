@@ -7,9 +7,9 @@ use relight_core::evidence::observation::NodeObservation;
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::NodeId;
 use relight_core::ledger::document::{Document, Step};
+use relight_core::ledger::formation::Formation;
 use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::position::{Quality, StoredPosition};
-use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::{Judgement, Verdict};
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 

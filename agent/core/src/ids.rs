@@ -325,6 +325,15 @@ macro_rules! label {
 label!(NodeName, 63, "a node name (1 to 63 of a-z, 0-9 and -)");
 label!(ClusterName, 24, "a cluster name (1 to 24 of a-z, 0-9 and -)");
 
+/// Which file or directory this is, whatever its name says (S13 of facts/galera.md 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileIdentity {
+    /// Number of the device.
+    pub device: u64,
+    /// Number of the inode on that device.
+    pub inode: u64,
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

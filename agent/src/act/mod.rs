@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relight_core::evidence::record::{DatadirRequest, DatadirVerb, FileIdentity};
+use relight_core::ids::FileIdentity;
+use relight_core::lineage::order::{DatadirRequest, DatadirVerb};
 use relight_core::position::Position;
 
 use crate::codec::{CodecError, Record, encode};

@@ -3,7 +3,7 @@
 //! Left where it is, it would be data that is not on the lineage: kept, and never started (R18).
 
 use relight_core::evidence::observation::NodeObservation;
-use relight_core::evidence::record::DatadirVerb;
+use relight_core::lineage::order::DatadirVerb;
 
 use super::found::look_at_ground;
 use super::founding_ground::{Ground, Site};

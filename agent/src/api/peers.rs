@@ -18,7 +18,8 @@ use tonic::transport::Channel;
 use super::messages::{Answer, Question};
 use crate::codec::{CodecError, Record, decode, encode};
 use crate::identity::connector::{PeerTarget, peer_channel};
-use crate::identity::credentials::{CredentialsError, LiveCredentials};
+use crate::identity::credentials::LiveCredentials;
+use crate::identity::trust::CredentialsError;
 use crate::ledger::Carrier;
 
 /// How long dialling may take; a node that is off gives no answer at all.

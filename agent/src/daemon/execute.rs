@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use relight_core::evidence::record::DatadirVerb;
 use relight_core::ledger::document::Document;
+use relight_core::lineage::order::DatadirVerb;
 use relight_core::position::Position;
 use relight_core::recovery::plan::{Action, Because, NodePlan};
 use relight_core::recovery::turn::is_next_to_join;

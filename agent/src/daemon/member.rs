@@ -21,9 +21,8 @@ use crate::gossip::keyring::{GroupKey, Keyring, KeyringError};
 use crate::gossip::membership::{Membership, MembershipConfig, MembershipError, Pace};
 use crate::gossip::transport::LiveKeyring;
 use crate::identity::ca::{CaError, CertificateAuthority};
-use crate::identity::credentials::{
-    Credentials, CredentialsError, CredentialsPem, LiveCredentials,
-};
+use crate::identity::credentials::{Credentials, CredentialsPem, LiveCredentials};
+use crate::identity::trust::CredentialsError;
 use crate::ledger::{Ledger, Voter};
 use crate::observe::glance::Glances;
 use crate::observe::node::{Memory, NodeWatch};

@@ -14,7 +14,8 @@ use super::memory::IdentityKeeper;
 use crate::failure::chain;
 use crate::identity::ca::{CaError, CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role;
-use crate::identity::credentials::{CredentialsError, LiveCredentials};
+use crate::identity::credentials::LiveCredentials;
+use crate::identity::trust::CredentialsError;
 use crate::records::Identity;
 use crate::store::StoreError;
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::ids::Epoch;
+use relight_core::ledger::component::is_ours;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::epoch::Lane;
 use relight_core::position::StoredPosition;
-use relight_core::recovery::judge::is_ours;
 use serde::Serialize;
 use tokio::time::Instant;
 

@@ -25,7 +25,8 @@ use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
 use super::certificate::PeerIdentity;
-use super::credentials::{CredentialsError, LiveCredentials};
+use super::credentials::LiveCredentials;
+use super::trust::CredentialsError;
 use super::verify::server_config;
 
 /// Who is at the other end of a connection.

@@ -20,7 +20,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::credentials::{CredentialsError, LiveCredentials};
+use super::credentials::LiveCredentials;
+use super::trust::CredentialsError;
 use super::verify::{CaPin, join_config, peer_config};
 
 /// How often an idle connection is probed, and how long an answer may take: a peer that lost its

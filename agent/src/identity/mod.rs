@@ -7,9 +7,11 @@
 pub mod acceptor;
 pub mod ca;
 pub mod certificate;
+pub mod chain;
 pub mod connector;
 pub mod credentials;
 pub mod token;
+pub mod trust;
 pub mod verify;
 
 #[cfg(test)]

@@ -19,8 +19,10 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::ca::{BACK_DATED, CertificateAuthority, LEAF_LIFE, LeafProfile, NodeKey};
 use super::certificate::{CaHash, PeerIdentity, Role, Validity, renewal_due};
-use super::credentials::{Credentials, CredentialsError, CredentialsPem, LiveCredentials, Trust};
-use super::verify::{CaPin, Usage, verify_chain};
+use super::chain::{Usage, verify_chain};
+use super::credentials::{Credentials, CredentialsPem, LiveCredentials};
+use super::trust::{CredentialsError, Trust};
+use super::verify::CaPin;
 
 const CLUSTER: ClusterId = ClusterId::from_number(1);
 

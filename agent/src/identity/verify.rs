@@ -1,96 +1,55 @@
-//! Judging the other side's certificate: the chain, the cluster, and whether it is the node that
-//! was called. DNS names play no part, because DNS may be down when Relight is needed.
-//!
-//! Time: a certificate is judged at the later of our clock and its own NotBefore. A machine that
-//! lost its clock in the power cut would otherwise find all of its peers "not yet valid" and could
-//! not even say so. What it costs: on a machine whose clock is set back, an expired certificate
-//! passes; the roster in the ledger has the last word on who is a member anyway. An expired
-//! certificate is refused by every machine whose clock is right.
+//! TLS between agents: the other side's chain is judged, and whether it is the node that was
+//! called. DNS names play no part, because DNS may be down when Relight is needed.
 //!
 //! Sessions are never resumed, so nobody comes in on yesterday's verification.
 
 use std::sync::Arc;
 
 use relight_core::ids::{ClusterId, NodeId};
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::version::TLS13;
 use rustls::{
     CertificateError as Fault, ClientConfig, DigitallySignedStruct, DistinguishedName, Error,
-    OtherError, ServerConfig, SignatureScheme,
+    ServerConfig, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::{CaHash, PeerIdentity, Role, Validity};
-use super::credentials::{CredentialsError, LiveCredentials, Trust, provider};
+use super::certificate::CaHash;
+use super::chain::{Impostor, Usage, refuse, verify_chain};
+use super::credentials::LiveCredentials;
+use super::trust::{CredentialsError, Trust, provider};
 
 const ALPN_H2: &[u8] = b"h2";
 
-/// What a certificate is shown for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Usage {
-    /// By the side that was called; only peers serve.
-    Server,
-    /// By the side that calls.
-    Client,
-}
+/// Signatures in a handshake, the same on both sides.
+macro_rules! only_tls13 {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _cert: &CertificateDer<'_>,
+            _dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            Err(Error::General("only TLS 1.3 is spoken here".to_owned()))
+        }
 
-/// Verifies a chain (the leaf and the rest) and tells whom it names.
-///
-/// # Errors
-/// A chain to no trusted CA, an expired one, one for another use, another cluster, or one that
-/// names nobody.
-pub fn verify_chain(
-    trust: &Trust,
-    usage: Usage,
-    (leaf, rest): (&CertificateDer<'_>, &[CertificateDer<'_>]),
-    now: UnixTime,
-) -> Result<PeerIdentity, Error> {
-    let unreadable = || Error::InvalidCertificate(Fault::BadEncoding);
-    let validity = Validity::of(leaf).map_err(|_| unreadable())?;
-    let at = if validity.not_before.as_secs() > now.as_secs() { validity.not_before } else { now };
-    match usage {
-        Usage::Server => verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(leaf)?,
-            &trust.roots,
-            rest,
-            at,
-            provider().signature_verification_algorithms.all,
-        )?,
-        Usage::Client => trust.clients.verify_client_cert(leaf, rest, at).map(|_| ())?,
-    }
-    let identity = PeerIdentity::from_certificate(leaf).map_err(|_| unreadable())?;
-    if identity.cluster != trust.cluster {
-        return Err(refuse(Impostor::OtherCluster(identity.cluster)));
-    }
-    if usage == Usage::Server && identity.role != Role::Peer {
-        return Err(refuse(Impostor::NoPeer(identity.role)));
-    }
-    Ok(identity)
-}
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, cert, dss, &self.1.signature_verification_algorithms)
+        }
 
-/// A genuine certificate, shown by the wrong party.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Impostor {
-    /// It belongs to another cluster.
-    #[error("the certificate is of cluster {0}")]
-    OtherCluster(ClusterId),
-    /// It belongs to another node than the one that was called.
-    #[error("the certificate is of node {0}")]
-    OtherNode(NodeId),
-    /// Its role does not serve.
-    #[error("the certificate is of a {0}, who does not serve")]
-    NoPeer(Role),
-    /// None of the shown certificates has the hash that the join token pins.
-    #[error("the server is not of the cluster that the token was made by")]
-    OtherCa,
-}
-
-fn refuse(impostor: Impostor) -> Error {
-    Error::InvalidCertificate(Fault::Other(OtherError(Arc::new(impostor))))
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.1.signature_verification_algorithms.supported_schemes()
+        }
+    };
 }
 
 /// The server's side: whoever shows a certificate must be of this cluster; whoever shows none is
@@ -119,27 +78,7 @@ impl ClientCertVerifier for Callers {
             .map(|_| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("only TLS 1.3 is spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.1.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.1.signature_verification_algorithms.supported_schemes()
-    }
+    only_tls13!();
 }
 
 /// Whom a client is ready to talk to.
@@ -194,27 +133,7 @@ impl ServerCertVerifier for Called {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("only TLS 1.3 is spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.1.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.1.signature_verification_algorithms.supported_schemes()
-    }
+    only_tls13!();
 }
 
 /// TLS for the listening side.

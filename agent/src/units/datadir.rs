@@ -8,8 +8,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use relight_core::evidence::record::{DatadirRequest, DatadirUse, DatadirVerb, FileCopy};
+use relight_core::evidence::record::{DatadirUse, FileCopy};
 use relight_core::files::grastate::render_grastate;
+use relight_core::lineage::order::{DatadirRequest, DatadirVerb};
 
 use super::evidence;
 use super::server_options::EffectiveOptions;

@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use relight_core::evidence::record::{
-    DatadirIdentity, DatadirUse, EvidenceRecord, FileCopy, FileIdentity, RecoveryRun,
-    TransferLeftovers,
+    DatadirIdentity, DatadirUse, EvidenceRecord, FileCopy, RecoveryRun, TransferLeftovers,
 };
-use relight_core::ids::BootId;
+use relight_core::ids::{BootId, FileIdentity};
 
 use super::server_options::EffectiveOptions;
 use super::{UnitError, durable, locks};

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{BootId, HistoryId, Seqno};
+use crate::ids::{BootId, FileIdentity};
 
 /// A file of the datadir at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,15 +36,6 @@ impl FileCopy {
             Self::Unreadable { .. } => None,
         }
     }
-}
-
-/// Which file or directory this is, whatever its name says (S13 of facts/galera.md 4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct FileIdentity {
-    /// Number of the device.
-    pub device: u64,
-    /// Number of the inode on that device.
-    pub inode: u64,
 }
 
 /// Which datadir was looked at.
@@ -193,29 +184,4 @@ pub struct StopRecord {
     pub gvwstate: FileCopy,
     /// How the run ended.
     pub exit: StopExit,
-}
-
-/// A named change to the datadir. Each is one verb of `relight-datadir@.service`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DatadirVerb {
-    /// `grastate.dat` with the decided position and `safe_to_bootstrap: 1` (R10).
-    AllowBootstrap,
-    /// `gvwstate.dat` removed, so that no old view forms by itself (R10).
-    ForgetView,
-    /// Both state files removed, so that Galera takes a full state transfer (R16).
-    ForceStateTransfer,
-    /// Everything moved into a folder of the datadir, because a person gave it up for the state
-    /// transfer, which removes that folder.
-    GiveUp,
-}
-
-/// What the daemon asks of `relight-datadir@.service`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatadirRequest {
-    /// Must equal the verb of the unit's instance, so that no leftover request is carried out.
-    pub verb: DatadirVerb,
-    /// The datadir that the evidence was about. Another one is refused.
-    pub datadir: FileIdentity,
-    /// The decided position, for [`DatadirVerb::AllowBootstrap`] only.
-    pub position: Option<(HistoryId, Seqno)>,
 }

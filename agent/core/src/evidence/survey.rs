@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::frontier::{Frontier, ViewMember};
 use super::observation::NodeObservation;
 use crate::ids::{AcceptorId, GcommId, NodeId};
-use crate::ledger::document::Document;
 
 /// All observations that one agent holds from one round.
 ///
@@ -47,23 +46,9 @@ impl Survey {
         Self { observations }
     }
 
-    /// Data nodes of the roster without an answer in this round.
-    #[must_use]
-    pub fn unheard(&self, document: &Document) -> BTreeSet<NodeId> {
-        document.roster.data_nodes().filter(|node| !self.observations.contains_key(node)).collect()
-    }
-
     /// Under which ids those who answered vote on the ledger.
     #[must_use]
     pub fn acceptors(&self) -> BTreeSet<AcceptorId> {
         self.observations.values().filter_map(|report| report.acceptor).collect()
-    }
-
-    /// The answers of the roster's data nodes.
-    pub fn data_nodes<'a>(
-        &'a self,
-        document: &'a Document,
-    ) -> impl Iterator<Item = &'a NodeObservation> {
-        document.roster.data_nodes().filter_map(|node| self.observations.get(&node))
     }
 }

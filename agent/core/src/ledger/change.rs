@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::document::{Decision, Document, Frozen, LINEAGE_MAX, Pause, Step};
+use super::formation::Formation;
 use crate::evidence::survey::Survey;
 use crate::ids::{Epoch, HistoryId, NodeId, Seqno, Term};
 use crate::lineage::epoch::{EpochRecord, GivenUp};
-use crate::recovery::form::Formation;
 
 /// Why a change was not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

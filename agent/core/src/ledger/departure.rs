@@ -3,13 +3,13 @@
 use core::fmt;
 
 use super::change_roster::RosterRefused;
+use super::component::is_ours;
 use super::document::Document;
 use super::electorate::{IllegalChange, RosterChange};
 use super::roster::{Member, Role};
 use crate::evidence::survey::Survey;
 use crate::ids::{HistoryId, NodeId};
 use crate::position::StoredPosition;
-use crate::recovery::judge::is_ours;
 
 /// Rows of a node that nobody else may hold: whoever lets it go gives them up (R12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

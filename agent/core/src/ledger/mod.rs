@@ -1,12 +1,15 @@
 //! The ledger: one replicated register, changed by compare-and-set (CASPaxos).
 
 pub mod acceptor;
+pub mod attendance;
 pub mod ballot;
 pub mod change;
 pub mod change_roster;
+pub mod component;
 pub mod departure;
 pub mod document;
 pub mod electorate;
+pub mod formation;
 pub mod proposer;
 pub mod reader;
 pub mod roster;

@@ -9,12 +9,14 @@
 
 use std::collections::BTreeSet;
 
-use super::form::{Formation, formation};
+use super::form::formation;
 use super::hold::Hold;
 use crate::evidence::observation::{LiveGalera, NodeObservation, ServerState};
 use crate::evidence::survey::Survey;
 use crate::ids::{Epoch, NodeId};
+use crate::ledger::component::is_ours;
 use crate::ledger::document::{Decision, Document, Step};
+use crate::ledger::formation::Formation;
 use crate::lineage::epoch::Lane;
 use crate::lineage::permit::{Mode, Permit};
 use crate::position::StoredPosition;
@@ -174,22 +176,6 @@ pub fn classify(document: &Document, survey: &Survey, overdue: bool) -> Scenario
         return Scenario::Parted { nodes: merging };
     }
     Scenario::Down
-}
-
-/// Whether a server in a primary component is in the one that the ledger knows (R13).
-#[must_use]
-pub fn is_ours(document: &Document, report: &NodeObservation) -> bool {
-    let Some(galera) = &report.galera else { return false };
-    let group = document.formation().map(|formation| document.name.group(formation));
-    let config_is_ours =
-        document.roster.members.get(&report.node).is_some_and(|member| member.config_is_ours);
-    let group_fits = match (&group, &galera.group) {
-        (Some(group), Some(seen)) if config_is_ours => group == seen,
-        (Some(_), None) if config_is_ours => false,
-        (Some(_) | None, _) => true,
-    };
-    let history_fits = document.history().is_none_or(|history| galera.history == Some(history));
-    group_fits && history_fits
 }
 
 /// A server that Galera may yet bring back into a primary component by itself.

@@ -14,10 +14,10 @@
 //!
 //! The clock only says when we lose our patience ([`NodeObservation::stop_hangs`]).
 
-use super::plan::may_be_joined;
 use crate::evidence::frontier::ViewMember;
 use crate::evidence::observation::{NodeObservation, Served, ServerState};
 use crate::evidence::survey::Survey;
+use crate::ledger::component::may_be_joined;
 use crate::ledger::document::{Document, Step};
 
 /// Whether the server of this node has to be killed: it was told to stop, does not end, and is

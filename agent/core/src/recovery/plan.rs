@@ -5,12 +5,12 @@
 //! carries the acts out in order and stops at the first that fails; the next round plans anew.
 
 use super::admission::{Admission, admission};
-use super::judge::is_ours;
 use super::kill::kill_is_due;
-use crate::evidence::frontier::{Frontier, ViewFile, ViewMember};
+use crate::evidence::frontier::{Frontier, ViewFile};
 use crate::evidence::observation::{Component, NodeObservation, ServerState};
 use crate::evidence::survey::Survey;
 use crate::ids::{Formation, NodeId};
+use crate::ledger::component::{is_ours, may_be_joined};
 use crate::ledger::document::{Decision, Document, Step};
 use crate::ledger::roster::Role;
 use crate::lineage::epoch::Lane;
@@ -288,21 +288,6 @@ fn beside(own: &NodeObservation, somebody_serves: bool) -> NodePlan {
         return NodePlan { actions: vec![Action::Stop], because: Because::LeftBehind };
     }
     NodePlan::nothing(Because::NotMyTurn)
-}
-
-/// Whether a server is in our component, and that has noticed that this node is gone.
-///
-/// Until then it may be about to lose its quorum with the others that went at the same moment
-/// (facts/galera.md 1.10: at once for one of three, after six seconds for two), and a server that
-/// joins nobody waits for half a minute.
-pub(super) fn may_be_joined(
-    document: &Document,
-    other: &NodeObservation,
-    own: &NodeObservation,
-) -> bool {
-    let me = ViewMember::Node(own.node);
-    let counts_me = other.galera.as_ref().is_some_and(|galera| galera.members.contains(&me));
-    other.node != own.node && other.in_primary() && is_ours(document, other) && !counts_me
 }
 
 /// Clients are let in only when the formation is opened (R14).

@@ -8,8 +8,8 @@ use relight_core::evidence::survey::Survey;
 use relight_core::ids::{AcceptorId, Epoch, HistoryId, Term};
 use relight_core::ledger::change::ChangeRefused;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::formation::Formation;
 use relight_core::lineage::epoch::{GivenUp, Lane};
-use relight_core::recovery::form::Formation;
 use relight_core::recovery::judge::{Verdict, judge};
 
 use crate::cases::{any_case, down_case};

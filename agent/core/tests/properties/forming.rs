@@ -8,9 +8,10 @@ use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMembe
 use relight_core::evidence::observation::{NodeObservation, Served};
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::NodeId;
+use relight_core::ledger::formation::Formation;
 use relight_core::lineage::epoch::Lane;
 use relight_core::position::{Quality, StoredPosition};
-use relight_core::recovery::form::{Formation, formation};
+use relight_core::recovery::form::formation;
 use relight_core::recovery::judge::{Verdict, judge};
 use relight_core::recovery::successor::{Question, successor_possible};
 

@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use relight_core::evidence::observation::{NodeObservation, Served, ServerState, WsrepState};
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{Epoch, Formation, HistoryId};
+use relight_core::ledger::component::is_ours;
 use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::epoch::Lane;
 use relight_core::lineage::permit::{Mode, Permit};
 use relight_core::position::StoredPosition;
 use relight_core::recovery::hold::Hold;
-use relight_core::recovery::judge::{Scenario, Verdict, is_ours, judge};
+use relight_core::recovery::judge::{Scenario, Verdict, judge};
 use relight_core::recovery::plan::node_plan;
 
 use crate::cases::{Case, any_case, down_case};

@@ -7,12 +7,12 @@ use relight_core::evidence::observation::{
 };
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::Epoch;
+use relight_core::ledger::component::is_ours;
 use relight_core::ledger::document::{Document, Step};
 use relight_core::lineage::epoch::Lane;
 use relight_core::lineage::permit::{Grant, Mode};
 use relight_core::position::Quality;
 use relight_core::recovery::admission::{Admission, admission};
-use relight_core::recovery::judge::is_ours;
 use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
 
 use crate::cases::{any_case, down_case, joined_case, led_case};

@@ -7,11 +7,11 @@ use std::time::Duration;
 use relight_core::evidence::frontier::{View, ViewMember};
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::ids::{NodeId, NodeName};
+use relight_core::ledger::component::is_ours;
 use relight_core::ledger::document::Document;
 use relight_core::lineage::epoch::GivenUp;
 use relight_core::position::Position;
 use relight_core::recovery::hold::Outside;
-use relight_core::recovery::judge::is_ours;
 
 use crate::snapshot::{MemberPicture, Picture};
 

@@ -3,12 +3,12 @@
 use relight_core::evidence::frontier::ViewMember;
 use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
 use relight_core::ids::NodeId;
+use relight_core::ledger::component::is_ours;
 use relight_core::ledger::document::{Decision, Step};
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::lineage::permit::Mode;
 use relight_core::position::{Position, Quality, StoredPosition};
-use relight_core::recovery::judge::is_ours;
 use relight_proto::v1;
 
 use super::seen::{Seen, missing_rows_words};

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use relight_core::evidence::record::{DatadirIdentity, EvidenceRecord, FileIdentity};
+use relight_core::evidence::record::{DatadirIdentity, EvidenceRecord};
+use relight_core::ids::FileIdentity;
 
 use super::*;
 use crate::daemon::evidence::take_evidence;

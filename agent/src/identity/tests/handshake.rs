@@ -28,7 +28,8 @@ use super::super::acceptor::{AcceptorCounters, AcceptorLimits, Caller, Peer, acc
 use super::super::ca::LEAF_LIFE;
 use super::super::certificate::Role;
 use super::super::connector::{PeerTarget, dial, join_channel, peer_channel};
-use super::super::credentials::{LiveCredentials, provider};
+use super::super::credentials::LiveCredentials;
+use super::super::trust::provider;
 use super::super::verify::{join_config, peer_config};
 use super::{ca, credentials_at, earlier, later, peer, pin, profile};
 

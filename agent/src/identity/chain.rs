@@ -1,0 +1,82 @@
+//! Judging a certificate: the chain, the use, and the cluster.
+//!
+//! Time: a certificate is judged at the later of our clock and its own NotBefore. A machine that
+//! lost its clock in the power cut would otherwise find all of its peers "not yet valid" and could
+//! not even say so. What it costs: on a machine whose clock is set back, an expired certificate
+//! passes; the roster in the ledger has the last word on who is a member anyway. An expired
+//! certificate is refused by every machine whose clock is right.
+
+use std::sync::Arc;
+
+use relight_core::ids::{ClusterId, NodeId};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError as Fault, Error, OtherError};
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::certificate::{PeerIdentity, Role, Validity};
+use super::trust::{Trust, provider};
+
+/// What a certificate is shown for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// By the side that was called; only peers serve.
+    Server,
+    /// By the side that calls.
+    Client,
+}
+
+/// Verifies a chain (the leaf and the rest) and tells whom it names.
+///
+/// # Errors
+/// A chain to no trusted CA, an expired one, one for another use, another cluster, or one that
+/// names nobody.
+pub fn verify_chain(
+    trust: &Trust,
+    usage: Usage,
+    (leaf, rest): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+    now: UnixTime,
+) -> Result<PeerIdentity, Error> {
+    let unreadable = || Error::InvalidCertificate(Fault::BadEncoding);
+    let validity = Validity::of(leaf).map_err(|_| unreadable())?;
+    let at = if validity.not_before.as_secs() > now.as_secs() { validity.not_before } else { now };
+    match usage {
+        Usage::Server => verify_server_cert_signed_by_trust_anchor(
+            &ParsedCertificate::try_from(leaf)?,
+            &trust.roots,
+            rest,
+            at,
+            provider().signature_verification_algorithms.all,
+        )?,
+        Usage::Client => trust.clients.verify_client_cert(leaf, rest, at).map(|_| ())?,
+    }
+    let identity = PeerIdentity::from_certificate(leaf).map_err(|_| unreadable())?;
+    if identity.cluster != trust.cluster {
+        return Err(refuse(Impostor::OtherCluster(identity.cluster)));
+    }
+    if usage == Usage::Server && identity.role != Role::Peer {
+        return Err(refuse(Impostor::NoPeer(identity.role)));
+    }
+    Ok(identity)
+}
+
+/// A genuine certificate, shown by the wrong party.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Impostor {
+    /// It belongs to another cluster.
+    #[error("the certificate is of cluster {0}")]
+    OtherCluster(ClusterId),
+    /// It belongs to another node than the one that was called.
+    #[error("the certificate is of node {0}")]
+    OtherNode(NodeId),
+    /// Its role does not serve.
+    #[error("the certificate is of a {0}, who does not serve")]
+    NoPeer(Role),
+    /// None of the shown certificates has the hash that the join token pins.
+    #[error("the server is not of the cluster that the token was made by")]
+    OtherCa,
+}
+
+pub(super) fn refuse(impostor: Impostor) -> Error {
+    Error::InvalidCertificate(Fault::Other(OtherError(Arc::new(impostor))))
+}
