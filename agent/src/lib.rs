@@ -17,6 +17,7 @@ pub mod identity;
 pub mod journal;
 pub mod ledger;
 pub mod observe;
+pub mod peers;
 pub mod random;
 pub mod records;
 #[cfg(test)]

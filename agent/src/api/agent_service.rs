@@ -15,7 +15,6 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::messages::{Question, ServerVerb};
 use super::peer_service::{control_server, now_unix_ms};
 use super::progress::Report;
 use super::{found, join, leave, wire, wire_in};
@@ -27,6 +26,7 @@ use crate::failure::{Failure, Kind};
 use crate::identity::token::JoinToken;
 use crate::identity::verify::CaPin;
 use crate::ledger::ChangeError;
+use crate::peers::messages::{Question, ServerVerb};
 use crate::units::gate_client::GATE_OPEN_PATH;
 
 const TOKEN_TTL_S: std::ops::RangeInclusive<u64> = 60..=7 * 24 * 3600;

@@ -21,7 +21,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
-use super::messages::{Answer, Question, ServerVerb};
 use super::wire::status_of;
 use crate::clock::now_unix_ms;
 use crate::codec::{Record, decode, encode};
@@ -38,6 +37,7 @@ use crate::identity::certificate::{PeerIdentity, Role as CertificateRole};
 use crate::identity::token::hash_secret;
 use crate::ledger::ChangeError;
 use crate::observe::server::Freshness;
+use crate::peers::messages::{Answer, Question, ServerVerb};
 use crate::records::LastDocument;
 
 /// Ports of Galera that have to be reached: its own, incremental and full state transfers.

@@ -152,7 +152,7 @@ pub fn version() -> v1::Version {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // Set by whoever builds the package.
         commit: option_env!("RELIGHT_COMMIT").unwrap_or("unknown").to_owned(),
-        codec: u32::from(<super::messages::Question as Record>::VERSION),
+        codec: u32::from(<crate::peers::messages::Question as Record>::VERSION),
     }
 }
 

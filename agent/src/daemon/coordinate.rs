@@ -17,11 +17,11 @@ use tracing::debug;
 use super::events::{EventKind, Level};
 use super::freeze::freeze;
 use super::member::Member;
-use crate::api::messages::Question;
-use crate::api::peers::FREEZE_MAX;
 use crate::clock::now_unix_ms;
 use crate::failure::chain;
 use crate::ledger::ChangeError;
+use crate::peers::client::FREEZE_MAX;
+use crate::peers::messages::Question;
 use crate::snapshot::MemberPicture;
 
 /// How long a hint may be under way; it is of no use later.

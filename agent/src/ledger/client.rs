@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::voter::Voter;
 
-/// The way to the acceptors of other nodes. The daemon's is [`crate::api::peers::Peers`].
+/// The way to the acceptors of other nodes. The daemon's is [`crate::peers::client::Peers`].
 #[async_trait::async_trait]
 pub trait Carrier: Send + Sync + std::fmt::Debug {
     /// Takes one message to the acceptor at `node`, with the highest record counter that was ever

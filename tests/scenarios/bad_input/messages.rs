@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
-use relight::api::messages::{Answer, Question, ServerVerb};
 use relight::api::wire_in::failure_of;
 use relight::clock::now_unix_ms;
 use relight::codec::{Record, decode, encode};
@@ -15,6 +14,7 @@ use relight::identity::certificate::Role;
 use relight::identity::connector::{PeerTarget, join_channel, peer_channel};
 use relight::identity::credentials::{Credentials, CredentialsPem, LiveCredentials};
 use relight::identity::token::JoinToken;
+use relight::peers::messages::{Answer, Question, ServerVerb};
 use relight::records::Identity;
 use relight_core::ids::{Epoch, NodeId, Term};
 use relight_proto::v1::peer_client::PeerClient;
