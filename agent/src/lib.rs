@@ -1,7 +1,7 @@
 //! The shell of Relight: sockets, disks, the server and systemd, around the deciding core.
 //!
 //! `observe` reads and never writes, `act` writes and never decides; they meet only in
-//! `daemon::round`. Translation between the core and the wire is in `api::wire` alone.
+//! `daemon::round`. Translation between the core and the wire is in `wire` alone.
 
 pub mod act;
 pub mod api;
@@ -9,6 +9,7 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod daemon;
+pub mod events;
 pub mod failure;
 pub mod gate;
 pub mod gossip;
@@ -32,3 +33,4 @@ pub mod snapshot;
 pub mod store;
 pub mod systemd;
 pub mod units;
+pub mod wire;

@@ -1,6 +1,6 @@
 //! The wire types of Relight, generated from `relight/v1/*.proto`.
 //!
-//! This crate knows nothing of the core: `relight::api::wire` is the only place that translates.
+//! This crate knows nothing of the core: `relight::wire` is the only place that translates.
 
 /// Version 1 of the interface.
 pub mod v1 {

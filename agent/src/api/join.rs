@@ -26,7 +26,6 @@ use super::founding_ground::{Ground, Site, check_own_data, own_address};
 use super::give_up::{self, history_word};
 use super::preflight::{self, Galera};
 use super::progress::Report;
-use super::wire_in::failure_of;
 use crate::clock::now_unix_ms;
 use crate::codec::decode;
 use crate::config;
@@ -38,6 +37,7 @@ use crate::identity::connector::{distrust, join_channel};
 use crate::identity::token::JoinToken;
 use crate::observe::server::{Freshness, ServerAnswer, ServerProbe};
 use crate::records::{Application, GossipKey, Identity, LastDocument};
+use crate::wire::read::failure_of;
 use relight_core::files::wsrep_status::{ComponentStatus, parse_wsrep_status};
 
 const DIAL_MAX: Duration = Duration::from_secs(3);

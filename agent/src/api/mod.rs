@@ -11,5 +11,3 @@ pub mod leave;
 pub mod peer_service;
 pub mod preflight;
 pub mod progress;
-pub mod wire;
-pub mod wire_in;

@@ -21,14 +21,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
-use super::wire::status_of;
 use crate::clock::now_unix_ms;
 use crate::codec::{Record, decode, encode};
 use crate::daemon::coordinate::nudge;
-use crate::daemon::events::{EventKind, Level};
 use crate::daemon::freeze::freeze;
 use crate::daemon::look::look;
 use crate::daemon::member::Member;
+use crate::events::{EventKind, Level};
 use crate::failure::{Failure, Kind, chain};
 use crate::gossip::probe::Nonce;
 use crate::identity::acceptor::{Caller, Peer as Who};
@@ -39,6 +38,7 @@ use crate::ledger::ChangeError;
 use crate::observe::server::Freshness;
 use crate::peers::messages::{Answer, Question, ServerVerb};
 use crate::records::LastDocument;
+use crate::wire::status_of;
 
 /// Ports of Galera that have to be reached: its own, incremental and full state transfers.
 pub const GALERA_PORTS: [u16; 3] = [4567, 4568, 4444];

@@ -14,10 +14,10 @@ use relight_core::recovery::judge::Verdict;
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use super::events::{EventKind, Level};
 use super::freeze::freeze;
 use super::member::Member;
 use crate::clock::now_unix_ms;
+use crate::events::{EventKind, Level};
 use crate::failure::chain;
 use crate::ledger::ChangeError;
 use crate::peers::client::FREEZE_MAX;

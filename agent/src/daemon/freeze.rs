@@ -7,11 +7,11 @@ use relight_core::evidence::observation::{Component, NodeObservation, ServerStat
 use relight_core::ids::{Epoch, Term};
 use tokio::time::timeout;
 
-use super::events::{EventKind, Level};
 use super::evidence::take_evidence;
 use super::look::look;
 use super::member::Member;
 use crate::act::ActError;
+use crate::events::{EventKind, Level};
 use crate::observe::server::Freshness;
 
 /// How long a freeze waits for the hands.

@@ -12,12 +12,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::events::{EventKind, EventLog, Level};
 use super::member::{GATE_DROP_IN, Member, MemberError, Parts, SERVER_SOCKET};
 use super::{renewal, round};
 use crate::act::Hands;
 use crate::api::peer_service::{PeerService, now_unix_ms};
 use crate::config::Config;
+use crate::events::{EventKind, EventLog, Level};
 use crate::failure::chain;
 use crate::gate::server::{Gate, listen, serve};
 use crate::identity::acceptor::{AcceptorLimits, accept_peers};

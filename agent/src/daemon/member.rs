@@ -11,10 +11,10 @@ use relight_core::lineage::permit::Standing;
 use tokio::sync::{Notify, watch};
 
 use super::acting::Acting;
-use super::events::{Event, EventKind, EventLog, Level};
 use super::memory::{IdentityKeeper, ViewsKeeper};
 use crate::act::Hands;
 use crate::config::Config;
+use crate::events::{Event, EventKind, EventLog, Level};
 use crate::gate::keeper::Keeper;
 use crate::gossip::keyring::{GroupKey, Keyring, KeyringError};
 use crate::gossip::membership::{Membership, MembershipConfig, MembershipError, Pace};

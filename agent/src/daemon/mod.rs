@@ -9,7 +9,6 @@ pub mod backoff;
 pub mod beside;
 pub mod configuration;
 pub mod coordinate;
-pub mod events;
 pub mod evidence;
 pub mod execute;
 pub mod freeze;
@@ -189,7 +188,7 @@ async fn feed_watchdog(host: &Host, seen: &mut u64) {
         warn!("no round has ended since the last look");
         return;
     }
-    let verdict = crate::api::wire::cluster_verdict(&host.picture.borrow());
+    let verdict = crate::wire::cluster_verdict(&host.picture.borrow());
     let status = verdict.detail.replace('\n', " ");
     notify(&[NotifyState::Watchdog, NotifyState::Status(&status)]);
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::events::{EventKind, Level};
 use super::member::{Member, credentials_of};
 use super::memory::IdentityKeeper;
+use crate::events::{EventKind, Level};
 use crate::failure::chain;
 use crate::identity::ca::{CaError, CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role;

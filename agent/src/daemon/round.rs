@@ -24,16 +24,17 @@ use tracing::debug;
 use super::acting::Seen;
 use super::backoff::Backoff;
 use super::beside::Beside;
-use super::events::{EventWatch, Level};
 use super::evidence::keep_evidence;
 use super::look::look;
 use super::member::Member;
 use super::views::keep_views;
 use super::{configuration, coordinate, execute};
+use crate::events::Level;
 use crate::failure::chain;
 use crate::observe::node::Look;
 use crate::observe::server::Freshness;
 use crate::snapshot::{MemberPicture, Picture};
+use crate::wire::changes::EventWatch;
 
 /// How often a healthy cluster is looked at.
 const CALM: Duration = Duration::from_millis(1000);

@@ -16,8 +16,8 @@ use relight_core::position::StoredPosition;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::api::wire::{component_word, position_of, rfc3339, server_word, wsrep_word};
 use crate::snapshot::{MemberPicture, Picture};
+use crate::wire::{component_word, position_of, rfc3339, server_word, wsrep_word};
 
 /// A picture that is older says nothing any more: the agent's round is stuck.
 pub const FRESH_MAX: Duration = Duration::from_secs(20);

@@ -17,11 +17,11 @@ use relight_core::position::StoredPosition;
 use relight_proto::v1::{self, Reason, VerdictState};
 use tokio::time::Instant;
 
-use crate::api::wire::{
+use crate::snapshot::{MemberPicture, Picture};
+use crate::wire::{
     cluster_status, component_word, position_of, reason_word, server_word, state_word, version,
     wsrep_word,
 };
-use crate::snapshot::{MemberPicture, Picture};
 
 type Label = [(&'static str, String); 1];
 type Number = Gauge<f64, AtomicU64>;

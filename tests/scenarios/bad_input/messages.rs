@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
-use relight::api::wire_in::failure_of;
 use relight::clock::now_unix_ms;
 use relight::codec::{Record, decode, encode};
 use relight::failure::{Failure, Kind};
@@ -16,6 +15,7 @@ use relight::identity::credentials::{Credentials, CredentialsPem, LiveCredential
 use relight::identity::token::JoinToken;
 use relight::peers::messages::{Answer, Question, ServerVerb};
 use relight::records::Identity;
+use relight::wire::read::failure_of;
 use relight_core::ids::{Epoch, NodeId, Term};
 use relight_proto::v1::peer_client::PeerClient;
 use relight_proto::v1::{JoinAnswer, JoinCall, Sealed};

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use super::{Member, Parts};
 use crate::codec::encode;
 use crate::config::{Config, Listen, Paths};
-use crate::daemon::events::EventLog;
+use crate::events::EventLog;
 use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role;
 use crate::observe::evidence::Evidence;

@@ -6,15 +6,15 @@
 )]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use relight_core::evidence::observation::ServerState;
 use relight_core::ids::{Epoch, Term};
 use relight_core::ledger::document::{Document, Pause, Step};
 
 use super::*;
-use crate::api::wire;
 use crate::sample::{decided, document, healthy, node, off, picture, stranger, synced, with};
+use crate::wire;
 
 fn kinds(old: &Picture, new: &Picture) -> Vec<(EventKind, String)> {
     EventWatch::compare(old, new).into_iter().map(|it| (it.kind, it.text)).collect()
@@ -142,45 +142,16 @@ fn what_was_given_up_is_told_as_a_warning() {
     );
 }
 
-fn numbered(number: usize) -> Event {
-    Event {
-        at: SystemTime::UNIX_EPOCH,
-        node: "db-a".into(),
-        level: Level::Info,
-        kind: EventKind::Agent,
-        text: number.to_string(),
-        fields: BTreeMap::new(),
-    }
-}
-
-#[test]
-fn the_log_keeps_the_newest() {
-    let log = EventLog::default();
-    for number in 0..KEPT_MAX + 3 {
-        log.record(numbered(number));
-    }
-    let all = log.recent(0);
-    assert_eq!((all.len(), all[0].text.as_str()), (KEPT_MAX, "3"));
-    let texts: Vec<String> = log.recent(2).into_iter().map(|it| it.text).collect();
-    assert_eq!(texts, [(KEPT_MAX + 1).to_string(), (KEPT_MAX + 2).to_string()]);
-}
-
-#[tokio::test]
-async fn who_follows_misses_nothing_and_hears_nothing_twice() {
-    let log = EventLog::default();
-    log.record(numbered(1));
-    let (old, mut next) = log.follow(0);
-    log.record(numbered(2));
-    assert_eq!(old.len(), 1);
-    assert_eq!(next.recv().await.unwrap().text, "2");
-    assert!(next.try_recv().is_err());
-}
-
 #[test]
 fn an_event_on_the_wire() {
-    let mut event = numbered(7);
-    event.level = Level::Notice;
-    event.fields.insert("epoch", "5".into());
+    let event = Event {
+        at: SystemTime::UNIX_EPOCH,
+        node: "db-a".into(),
+        level: Level::Notice,
+        kind: EventKind::Agent,
+        text: "seven".into(),
+        fields: BTreeMap::from([("epoch", "5".into())]),
+    };
     let sent = wire::event(&event);
     assert_eq!(sent.at, "1970-01-01T00:00:00.000Z");
     assert_eq!((sent.level.as_str(), sent.kind.as_str()), ("notice", "agent"));

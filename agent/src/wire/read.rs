@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::Status;
 
-use super::wire::DETAIL_KEY;
+use super::DETAIL_KEY;
 use crate::config::{Config, Role};
 use crate::failure::{Failure, Kind};
 
@@ -94,6 +94,6 @@ mod tests {
     #[test]
     fn a_failure_survives_the_wire() {
         let told = Failure::refused("no", "do this").because(&std::fmt::Error);
-        assert_eq!(failure_of(&super::super::wire::status_of(&told)), told);
+        assert_eq!(failure_of(&super::super::status_of(&told)), told);
     }
 }

@@ -4,8 +4,10 @@
 //! so it answers in an outage, and it decides nothing. Where an answer depends on a rule, the core
 //! function that the coordinator obeys is called; no rule is written a second time.
 
+pub mod changes;
 mod explain;
 mod plan;
+pub mod read;
 mod seen;
 mod status;
 #[cfg(test)]
@@ -31,7 +33,7 @@ pub(crate) use self::seen::missing_rows_words;
 pub use self::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
 pub use self::verdict::{cluster_verdict, reason_of_hold, reason_of_verdict};
 use crate::codec::Record;
-use crate::daemon::events::{Event, Level};
+use crate::events::{Event, Level};
 use crate::failure::{Failure, Kind};
 
 /// Binary metadata key of the [`v1::ErrorDetail`] of a failed call.
