@@ -198,6 +198,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::codec::{decode, encode};
+    use crate::ledger::older::tests::{DOCUMENT, bytes, then};
 
     impl Record for StandingV1 {
         const KIND: RecordKind = RecordKind::Gate;
@@ -225,5 +226,17 @@ mod tests {
         };
         assert_eq!(read, wanted);
         assert!(!read.closed_since_start);
+    }
+
+    #[test]
+    fn the_last_document_of_format_1_is_read() {
+        let LastDocument(read) = decode(&bytes(DOCUMENT)).unwrap();
+        assert_eq!(read, then());
+    }
+
+    #[test]
+    fn other_formats_are_refused() {
+        let refused = LastDocument::from_older(0, &[]);
+        assert!(matches!(refused, Err(CodecError::Older { found: 0, .. })), "{refused:?}");
     }
 }

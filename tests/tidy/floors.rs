@@ -58,8 +58,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("act", "observe"),
     ("daemon", "api"),
     ("daemon", "http"),
-    ("gate", "units"),
-    ("ledger", "records"),
     ("daemon/beside", "itself"),
     ("daemon/carry_out", "itself"),
     ("daemon/configuration", "itself"),

@@ -198,4 +198,4 @@ fn admitted(permit: &Permit) -> GateAnswer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -120,4 +120,4 @@ impl From<EpochRecordV1> for EpochRecord {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,24 +7,22 @@ use relight_core::ledger::electorate::Value;
 use tempfile::TempDir;
 
 use super::*;
-use crate::codec::{self, CodecError, Record};
 use crate::ledger::Voter;
-use crate::records::LastDocument;
 use crate::sample::{decided, document, view};
 use crate::store::Store;
 
 /// What a daemon of format 1 wrote, byte for byte.
-const DOCUMENT: &str = include_str!("document-1.hex");
+pub(crate) const DOCUMENT: &str = include_str!("document-1.hex");
 const ACCEPTOR: &str = include_str!("acceptor-1.hex");
 
-fn bytes(hex: &str) -> Vec<u8> {
+pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
     pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
 /// What that daemon held: a document with something in every place.
-fn then() -> Document {
+pub(crate) fn then() -> Document {
     let mut document = decided(document(), Step::Decided);
     document.reform_failed = Some(view(&[1, 2, 3]));
     let (reason, by) = ("moving racks".to_owned(), "db-b".to_owned());
@@ -38,12 +36,6 @@ fn then() -> Document {
     };
     document.tokens.insert(token.token_id, token);
     document
-}
-
-#[test]
-fn the_last_document_of_format_1_is_read() {
-    let LastDocument(read) = codec::decode(&bytes(DOCUMENT)).unwrap();
-    assert_eq!(read, then());
 }
 
 /// R19: a record that an upgrade could not read would be a vote that is lost.
@@ -68,10 +60,4 @@ fn a_voter_of_format_1_goes_on_and_writes_what_is_read_today() {
         let said = voter.answer(asked, None).map(|reply| reply.said);
         assert!(matches!(said, Some(Said::Promised(Some(_)))), "{said:?}");
     }
-}
-
-#[test]
-fn other_formats_are_refused() {
-    let refused = LastDocument::from_older(0, &[]);
-    assert!(matches!(refused, Err(CodecError::Older { found: 0, .. })), "{refused:?}");
 }

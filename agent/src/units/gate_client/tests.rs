@@ -7,6 +7,7 @@ use std::thread;
 use relight_core::ids::Epoch;
 
 use super::*;
+use crate::gate::server::tests::{ask as request, served};
 
 fn admitted(mode: StartMode) -> GateAnswer {
     GateAnswer {
@@ -144,4 +145,20 @@ fn the_record_of_the_last_stop_does_not_outlive_the_next_start() {
     // What cannot be taken away refuses the start.
     fs::create_dir(evidence.join(STOP_RECORD)).unwrap();
     assert!(forget_last_stop(&state_dir).is_err());
+}
+
+#[test]
+fn root_is_answered_at_the_socket() {
+    served(|socket, gate| {
+        let mode = std::fs::metadata(socket).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let talk = |phase| {
+            let (request, limit) = (request(phase, Vec::new()), Duration::from_secs(30));
+            ask(socket, &request, limit).unwrap()
+        };
+        assert_eq!(talk(Phase::Check).mode, Some(StartMode::Join));
+        assert!(talk(Phase::Admit).admit);
+        assert!(gate.keeper.standing().permit.unwrap().used);
+        assert!(!talk(Phase::Admit).admit);
+    });
 }
