@@ -245,6 +245,56 @@ fn each_promise_names_tests_that_exist() {
     nothing_found("SPECIFICATION.md promises what a test keeps", &found);
 }
 
+/// Pages that tell where something is. Decisions are dated, and the changelog tells of releases.
+fn guides(files: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, &String)> {
+    files.iter().filter(|(path, _)| {
+        path.ends_with(".md") && !path.starts_with("docs/decisions/") && *path != "CHANGELOG.md"
+    })
+}
+
+/// Whether a name in back-ticks is that of a Rust file or of a folder of the packages.
+fn is_place(name: &str) -> bool {
+    let plain = |it: char| it.is_alphanumeric() || "/._-".contains(it);
+    let folder = ["agent/", "tests/", "proto/"].iter().any(|root| name.starts_with(root));
+    name.chars().all(plain) && (name.ends_with(".rs") || folder)
+}
+
+/// What a page names, by its whole path or by the end of it, such as `daemon/host.rs`.
+fn named<'a>(files: &'a BTreeMap<String, String>, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let inside = format!("{}/", name.trim_end_matches('/'));
+    let end = format!("/{name}");
+    let fits = move |path: &str| path == name || path.ends_with(&end) || path.starts_with(&inside);
+    files.iter().filter(move |(path, _)| fits(path)).map(|(_, text)| text.as_str())
+}
+
+#[test]
+fn the_pages_name_places_that_exist() {
+    let files = tree();
+    let mut found = Vec::new();
+    for (page, text) in guides(&files) {
+        let parts: Vec<&str> = text.split('`').collect();
+        for (at, name) in parts.iter().enumerate().skip(1).step_by(2) {
+            if !is_place(name) {
+                continue;
+            }
+            if named(&files, name).next().is_none() {
+                found.push(format!("{page}: there is no {name}"));
+            }
+            // `judge()` in `recovery/judge.rs`
+            let (before, between) = (at.checked_sub(2), at.checked_sub(1));
+            let part = |at: Option<usize>| at.and_then(|at| parts.get(at)).copied().unwrap_or("");
+            let function = part(before).strip_suffix("()").filter(|_| part(between).trim() == "in");
+            if let Some(function) = function {
+                let function = format!("fn {}", function.rsplit("::").next().unwrap_or_default());
+                if !named(&files, name).any(|text| text.contains(&function)) {
+                    found.push(format!("{page}: there is no `{function}` in {name}"));
+                }
+            }
+        }
+    }
+    nothing_found("who follows a page finds what it speaks of", &found);
+}
+
 #[test]
 fn files_are_named_for_what_they_know() {
     let names = ["util", "utils", "helper", "helpers", "common", "manager", "misc"];
@@ -308,6 +358,11 @@ fn every_unit_is_introduced() {
 fn the_words_of_an_identifier_are_found() {
     assert_eq!(words("last_master = IsSlave;"), ["last", "master", "is", "slave"]);
     assert_eq!(code("let a = 1; // the master"), "let a = 1; ");
+    assert!(is_place("daemon/host.rs") && is_place("agent/src/gossip") && !is_place("a b.rs"));
+    let files = BTreeMap::from([("a/b/c.rs".to_owned(), "fn d() {}".to_owned())]);
+    let found = |name| named(&files, name).next().is_some();
+    assert!(found("a/b/c.rs") && found("b/c.rs") && found("a/b") && found("a/"));
+    assert!(!found("c/b.rs") && !found("a/b/c") && !found("/c.r"));
     assert!(is_test("agent/core/src/files/grastate/tests.rs"));
     assert!(!is_test("agent/core/src/files/grastate.rs"));
 }

@@ -17,10 +17,12 @@ pub mod http;
 pub mod identity;
 pub mod journal;
 pub mod ledger;
+pub mod membership;
 pub mod observe;
 pub mod peers;
 pub mod random;
 pub mod records;
+pub mod run;
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,

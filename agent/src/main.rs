@@ -220,7 +220,7 @@ fn run_daemon(config: Config) -> ExitCode {
     // was threads that woke each other up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(relight::daemon::run(config)).map_err(|error| {
+        Ok(runtime) => runtime.block_on(relight::run::run(config)).map_err(|error| {
             let hint = error.hint();
             UnitError::because("the daemon failed", error, hint)
         }),

@@ -16,13 +16,16 @@ use relight_core::evidence::stored::SyncedView;
 use relight_core::ids::{
     AcceptorId, BootId, ClusterId, ClusterName, Epoch, GcommId, Incarnation, NodeId, NodeName,
 };
+use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::permit::{Permit, Standing};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{CodecError, Record, RecordKind, decode_payload};
+use crate::ledger::Voter;
 use crate::ledger::older::DocumentV1;
+use crate::store::{Store, StoreError};
 
 /// Lives of the daemon on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,6 +194,22 @@ impl Record for LastDocument {
             _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
         }
     }
+}
+
+/// Stores what makes a node a member. The identity comes last: with it the membership begins, and
+/// what an interrupted try left before it is written over.
+///
+/// # Errors
+/// The store's.
+pub fn store_member(
+    store: &Store,
+    identity: &Identity,
+    (record, standing, document): (BallotRecord<Document>, Standing, Document),
+) -> Result<(), StoreError> {
+    drop(Voter::create(store, record)?);
+    drop(store.put("gate", &GateRecord(standing))?);
+    drop(store.put("document", &LastDocument(document))?);
+    store.put("identity", identity).map(drop)
 }
 
 #[cfg(test)]

@@ -15,19 +15,21 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::peer_service::{control_server, now_unix_ms};
-use super::progress::Report;
-use super::{found, join, leave, wire, wire_in};
+use crate::clock::now_unix_ms;
 use crate::daemon::coordinate::nudge;
 use crate::daemon::host::Host;
 use crate::daemon::member::Member;
+use crate::daemon::server_order::control_server;
 use crate::events::{EventKind, Level};
 use crate::failure::{Failure, Kind};
 use crate::identity::token::JoinToken;
 use crate::identity::verify::CaPin;
 use crate::ledger::ChangeError;
+use crate::membership::progress::Report;
+use crate::membership::{found, join, leave};
 use crate::peers::messages::{Question, ServerVerb};
 use crate::units::gate_client::GATE_OPEN_PATH;
+use crate::wire::{self, read};
 
 const TOKEN_TTL_S: std::ops::RangeInclusive<u64> = 60..=7 * 24 * 3600;
 const PAUSE_DEFAULT: Duration = Duration::from_secs(3600);
@@ -267,7 +269,7 @@ impl Agent for AgentService {
             let pause = u64::try_from(PAUSE_DEFAULT.as_millis()).unwrap_or(0);
             now_unix_ms().saturating_add(pause)
         } else {
-            wire_in::ms_of_rfc3339(&until).ok_or_else(|| {
+            read::ms_of_rfc3339(&until).ok_or_else(|| {
                 let what = format!("`{until}` is no moment");
                 let hint = "give it like 2026-11-21T06:00:00Z, or a duration like 30m";
                 wire::status_of(&Failure::new(Kind::Usage, what, hint))
@@ -352,7 +354,7 @@ impl Agent for AgentService {
         let config = &self.host.config;
         Ok(Response::new(v1::Config {
             settings,
-            local: wire_in::local_settings(config),
+            local: read::local_settings(config),
             unknown_keys: config.unknown_keys.clone(),
         }))
     }

@@ -3,10 +3,12 @@
 //! `init` and `join` make it one while it runs, `leave` takes it out again; nothing is restarted.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use relight_core::ids::{BootId, Incarnation, NodeName};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -15,12 +17,11 @@ use tracing::warn;
 use super::member::{GATE_DROP_IN, Member, MemberError, Parts, SERVER_SOCKET};
 use super::{renewal, round};
 use crate::act::Hands;
-use crate::api::peer_service::{PeerService, now_unix_ms};
+use crate::clock::now_unix_ms;
 use crate::config::Config;
 use crate::events::{EventKind, EventLog, Level};
 use crate::failure::chain;
 use crate::gate::server::{Gate, listen, serve};
-use crate::identity::acceptor::{AcceptorLimits, accept_peers};
 use crate::records::{Identity, LastDocument, Life};
 use crate::snapshot::Picture;
 use crate::store::{Loaded, RecordFile, Store, StoreError};
@@ -30,6 +31,12 @@ use crate::units::evidence::EVIDENCE_UNIT;
 /// How often systemd may refuse to be listened to before the connection counts as lost.
 const FOLLOW_FAILURES_MAX: u32 = 5;
 const FOLLOW_PAUSE: Duration = Duration::from_secs(2);
+
+/// Answers the other agents as this member; whoever starts the daemon says how. Resolves when
+/// nobody is answered any more, with the reason.
+pub type AnswerPeers = fn(TcpListener, &Arc<Member>) -> Result<Answering, MemberError>;
+/// See [`AnswerPeers`].
+pub type Answering = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// The daemon on its machine.
 #[derive(Debug)]
@@ -58,6 +65,7 @@ pub struct Host {
     /// One `init`, `join` or `leave` at a time.
     pub work: tokio::sync::Mutex<()>,
     running: tokio::sync::Mutex<Option<Running>>,
+    answer_peers: AnswerPeers,
     /// Tells the daemon to end, and why.
     fatal: mpsc::Sender<String>,
 }
@@ -73,8 +81,12 @@ impl Host {
     ///
     /// # Errors
     /// The store's, or systemd cannot be reached.
-    pub async fn open(config: Config, fatal: mpsc::Sender<String>) -> Result<Self, MemberError> {
-        Self::beside(Systemd::connect().await?, config, fatal)
+    pub async fn open(
+        config: Config,
+        fatal: mpsc::Sender<String>,
+        answer_peers: AnswerPeers,
+    ) -> Result<Self, MemberError> {
+        Self::beside(Systemd::connect().await?, config, fatal, answer_peers)
     }
 
     /// The same with this way to systemd.
@@ -85,6 +97,7 @@ impl Host {
         systemd: Systemd,
         config: Config,
         fatal: mpsc::Sender<String>,
+        answer_peers: AnswerPeers,
     ) -> Result<Self, MemberError> {
         let store = Store::open(&config.paths.state_dir)?;
         let boot = crate::units::evidence::boot_id().ok();
@@ -115,6 +128,7 @@ impl Host {
             server_socket: SERVER_SOCKET.into(),
             work: tokio::sync::Mutex::new(()),
             running: tokio::sync::Mutex::new(None),
+            answer_peers,
             fatal,
         })
     }
@@ -255,20 +269,11 @@ impl Host {
         let address =
             std::net::SocketAddr::new(self.config.listen.address, self.config.listen.grpc);
         let listen = |source| MemberError::Listen { address, source };
-        let listener = tokio::net::TcpListener::bind(address).await.map_err(listen)?;
-        let limits = AcceptorLimits::default();
-        let (incoming, _counters) = accept_peers(listener, &member.credentials, limits)?;
-        let service = relight_proto::v1::peer_server::PeerServer::new(PeerService::new(member));
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let answering = (self.answer_peers)(listener, member)?;
         let fatal = self.fatal.clone();
         Ok(tokio::spawn(async move {
-            let server = tonic::transport::Server::builder()
-                .http2_keepalive_interval(Some(Duration::from_secs(5)))
-                .add_service(service)
-                .serve_with_incoming(incoming);
-            let why = match server.await {
-                Ok(()) => "it stopped".to_owned(),
-                Err(error) => chain(&error),
-            };
+            let why = answering.await;
             let _ = fatal.send(format!("the service for other agents ended: {why}")).await;
         }))
     }
@@ -292,10 +297,7 @@ async fn keep_document(member: Arc<Member>) {
         member.gossip.set_seeds(seeds);
         let written = tokio::task::spawn_blocking(move || {
             let value = LastDocument((*document).clone());
-            match store.record::<LastDocument>("document")? {
-                Loaded::Present(_, mut file) => file.write(&value),
-                Loaded::Missing(vacancy) => vacancy.create(&value).map(|_| ()),
-            }
+            store.put("document", &value).map(drop)
         });
         if let Ok(Err(error)) = written.await {
             warn!(why = chain(&error), "the newest document could not be stored");

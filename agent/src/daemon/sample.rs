@@ -13,15 +13,16 @@ use relight_core::ledger::document::Document;
 use relight_core::lineage::permit::Standing;
 use rustls_pki_types::UnixTime;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use zbus::Connection;
 
-use super::host::Host;
+use super::host::{Answering, Host};
 use super::member::sample::identity;
 use super::member::{Member, MemberError};
-use crate::api::found::store_member;
 use crate::config::{Config, Listen, Paths};
+use crate::records::store_member;
 use crate::store::StoreError;
 use crate::systemd::tests::PATIENCE;
 use crate::systemd::tests::jobs::Jobs;
@@ -87,6 +88,14 @@ impl Machine {
     }
 }
 
+/// Other agents reach the port and hear nothing.
+fn answer_nobody(listener: TcpListener, _: &Arc<Member>) -> Result<Answering, MemberError> {
+    Ok(Box::pin(async move {
+        let _listens = listener;
+        std::future::pending().await
+    }))
+}
+
 async fn start(folder: &TempDir) -> (Arc<Host>, Jobs, Connection, mpsc::Receiver<String>) {
     let jobs = Jobs::default();
     let (systemd, bus) = jobs.serve().await.unwrap();
@@ -99,7 +108,7 @@ async fn start(folder: &TempDir) -> (Arc<Host>, Jobs, Connection, mpsc::Receiver
         listen: Listen { address: HERE, gossip: 0, grpc: 0, http: 0, agent_check: 0 },
         ..Config::default()
     };
-    let open = || Host::beside(systemd.clone(), config.clone(), fatal.clone());
+    let open = || Host::beside(systemd.clone(), config.clone(), fatal.clone(), answer_nobody);
     let begun = Instant::now();
     let mut host = loop {
         match open() {

@@ -112,6 +112,18 @@ impl Store {
         })
     }
 
+    /// Writes a record, whether there is one or not: what holds from now on, whatever was before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::record`]: what is lost or damaged is reported and not written over.
+    pub fn put<T: Record>(&self, name: &str, value: &T) -> Result<RecordFile<T>, StoreError> {
+        match self.record::<T>(name)? {
+            Loaded::Missing(vacancy) => vacancy.create(value),
+            Loaded::Present(_, mut file) => file.write(value).map(|()| file),
+        }
+    }
+
     /// Makes a record anew that is lost or damaged. What is damaged is kept beside it as
     /// `NAME.record.damaged`.
     ///

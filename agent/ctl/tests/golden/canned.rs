@@ -1,7 +1,7 @@
 //! Fixed answers: no id and no time of the machine that runs the test can enter a golden file.
 
-use relight::api::{wire, wire_in};
 use relight::config::Config;
+use relight::wire::{self, read};
 use relight_core::ledger::settings::Settings;
 use relight_proto::v1 as pb;
 use relight_proto::v1::progress::State;
@@ -318,7 +318,7 @@ pub fn config() -> pb::Config {
     let local = Config::parse("name = \"db-a\"\nrecovry = \"fast\"\n").unwrap();
     pb::Config {
         settings: wire::settings(&settings()),
-        local: wire_in::local_settings(&local),
+        local: read::local_settings(&local),
         unknown_keys: local.unknown_keys,
     }
 }

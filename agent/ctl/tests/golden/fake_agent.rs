@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use prost::Message;
-use relight::api::wire;
+use relight::wire;
 use relight_proto::v1::agent_server::{Agent, AgentServer};
 use relight_proto::v1::{self as pb, ErrorDetail};
 use tokio::net::UnixListener;

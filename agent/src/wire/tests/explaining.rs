@@ -17,7 +17,7 @@ fn an_explanation_shows_the_evidence_of_everybody() {
     assert_eq!(explained.runbook, "/usr/share/doc/relight/runbooks/reasons.md#nodes-unheard");
     let [first, _, silent] = &explained.evidence[..] else { panic!("{explained:?}") };
     assert_eq!(first.frontier, "14 {db-a, db-b, db-c} crashed");
-    assert_eq!(first.position, format!("{}:1040", super::sample::HISTORY));
+    assert_eq!(first.position, format!("{}:1040", crate::sample::HISTORY));
     assert_eq!((first.server.as_str(), first.frozen, first.age_ms), ("stopped", 4, Some(0)));
     assert_eq!((silent.node.as_str(), silent.age_ms), ("db-c", Some(47_000)));
     assert_eq!((silent.server.as_str(), silent.frontier.as_str()), ("unknown", "unknown"));

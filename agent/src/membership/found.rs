@@ -25,7 +25,7 @@ use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, sleep};
 
 use super::adoption_mark::{MarkFailure, check_unmarked, leave_mark};
-use super::founding_ground::{Ground, Site, own_address, site};
+use super::ground::{Ground, Site, own_address, site};
 use super::leave::forget;
 use super::progress::Report;
 use crate::config;
@@ -34,12 +34,10 @@ use crate::daemon::member::Member;
 use crate::failure::{Failure, Kind, chain};
 use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::Role as CertificateRole;
-use crate::ledger::Voter;
 use crate::observe::evidence::Evidence;
 use crate::observe::server::ServerProbe;
 use crate::random::{self, fresh_uuid};
-use crate::records::{GateRecord, GossipKey, Identity, LastDocument};
-use crate::store::{Loaded, Store, StoreError};
+use crate::records::{GossipKey, Identity, store_member};
 
 /// How long founding may take before it is told as unfinished; it goes on.
 const FOUNDING_MAX: Duration = Duration::from_secs(300);
@@ -333,29 +331,6 @@ fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<ClusterId, Fa
     store_member(&host.store, &identity, (record, standing, document))
         .map_err(|error| Failure::of_store("failed to store this node's identity", &error))?;
     Ok(cluster)
-}
-
-/// Stores what makes a node a member. The identity comes last: with it the membership begins, and
-/// what an interrupted try left before it is written over.
-///
-/// # Errors
-/// The store's.
-pub fn store_member(
-    store: &Store,
-    identity: &Identity,
-    (record, standing, document): (BallotRecord<Document>, Standing, Document),
-) -> Result<(), StoreError> {
-    drop(Voter::create(store, record)?);
-    put(store, "gate", &GateRecord(standing))?;
-    put(store, "document", &LastDocument(document))?;
-    put(store, "identity", identity)
-}
-
-fn put<T: crate::codec::Record>(store: &Store, name: &str, value: &T) -> Result<(), StoreError> {
-    match store.record::<T>(name)? {
-        Loaded::Missing(vacancy) => vacancy.create(value).map(|_| ()),
-        Loaded::Present(_, mut file) => file.write(value),
-    }
 }
 
 /// Starts to be a member with the identity that was just stored.

@@ -6,7 +6,7 @@ use relight_core::evidence::observation::NodeObservation;
 use relight_core::lineage::order::DatadirVerb;
 
 use super::found::look_at_ground;
-use super::founding_ground::{Ground, Site};
+use super::ground::{Ground, Site};
 use super::progress::Report;
 use crate::daemon::host::Host;
 use crate::daemon::member::Member;

@@ -21,9 +21,9 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::application;
-use super::found::{look_at_ground, node_name, role_of, store_member, take_up, until_it_serves};
-use super::founding_ground::{Ground, Site, check_own_data, own_address};
+use super::found::{look_at_ground, node_name, role_of, take_up, until_it_serves};
 use super::give_up::{self, history_word};
+use super::ground::{Ground, Site, check_own_data, own_address};
 use super::preflight::{self, Galera};
 use super::progress::Report;
 use crate::clock::now_unix_ms;
@@ -36,7 +36,7 @@ use crate::identity::certificate::CaHash;
 use crate::identity::connector::{distrust, join_channel};
 use crate::identity::token::JoinToken;
 use crate::observe::server::{Freshness, ServerAnswer, ServerProbe};
-use crate::records::{Application, GossipKey, Identity, LastDocument};
+use crate::records::{Application, GossipKey, Identity, LastDocument, store_member};
 use crate::wire::read::failure_of;
 use relight_core::files::wsrep_status::{ComponentStatus, parse_wsrep_status};
 

@@ -56,15 +56,13 @@ pub fn draw(
 /// # Errors
 /// The store's.
 pub fn keep(store: &Store, application: &Application) -> Result<(), StoreError> {
-    match store.record::<Application>(RECORD) {
-        Ok(Loaded::Missing(vacancy)) => vacancy.create(application).map(drop),
-        Ok(Loaded::Present(kept, _)) if kept == *application => Ok(()),
-        Ok(Loaded::Present(_, mut file)) => file.write(application),
+    let kept = match store.put(RECORD, application) {
         Err(StoreError::Unreadable { .. } | StoreError::Lost { .. }) => {
-            store.renew(RECORD, application).map(drop)
+            store.renew(RECORD, application)
         }
-        Err(error) => Err(error),
-    }
+        kept => kept,
+    };
+    kept.map(drop)
 }
 
 /// Forgets it, because it was answered.

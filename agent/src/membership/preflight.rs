@@ -12,12 +12,13 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tonic::transport::Channel;
 
-use super::peer_service::GALERA_PORTS;
 use super::progress::Report;
 use crate::config::Listen;
 use crate::failure::Failure;
 use crate::gossip::probe::Nonce;
 
+/// Ports of Galera that have to be reached: its own, incremental and full state transfers.
+pub const GALERA_PORTS: [u16; 3] = [4567, 4568, 4444];
 /// How long the member may take; it tries each port for a second and a half.
 const PROBE_MAX: Duration = Duration::from_secs(10);
 const DIAL_MAX: Duration = Duration::from_secs(3);
