@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io, str};
 
 use relight_core::ids::NodeName;
+use relight_core::ledger::settings::KEYS;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -24,9 +25,9 @@ pub const CONFIG_PATH: &str = "/etc/relight/relight.toml";
 /// A file that is longer is no configuration, bytes.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
-/// Tables and keys of the ledger that people may try here first.
-const SHARED_KEYS: [&str; 8] =
-    ["recovery", "schedule", "retention", "targets", "backup", "k3s", "writer", "cluster"];
+/// Tables that belong to the ledger beside those of its keys, and that people may try here first.
+const SHARED_TABLES: [&str; 7] =
+    ["schedule", "retention", "targets", "backup", "k3s", "writer", "cluster"];
 
 /// What this node's file says; every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -316,6 +317,12 @@ fn text<'b>(path: &Path, bytes: &'b [u8]) -> Result<&'b str, ConfigError> {
     })
 }
 
+/// Whether the whole cluster shares what stands in this table.
+fn is_shared(table: &str) -> bool {
+    let mut keys = KEYS.iter().filter_map(|key| key.name.split('.').next());
+    SHARED_TABLES.contains(&table) || keys.any(|it| it == table)
+}
+
 /// Reading in progress: the text for the places, and what is known so far.
 struct Reader<'t> {
     text: &'t str,
@@ -329,7 +336,7 @@ impl Reader<'_> {
         for (name, value) in table {
             let key = format!("{prefix}{}", name.get_ref());
             let first = key.split('.').next().unwrap_or_default();
-            if SHARED_KEYS.contains(&first) {
+            if is_shared(first) {
                 return Err(ConfigError::Shared { key, place: place(self.text, name.span()) });
             }
             match (value.get_ref().as_table(), key.as_str()) {

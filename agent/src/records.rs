@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{CodecError, Record, RecordKind, decode_payload};
 use crate::ledger::Voter;
-use crate::ledger::older::DocumentV1;
+use crate::ledger::older::{DocumentV1, DocumentV2};
 use crate::store::{Store, StoreError};
 
 /// Lives of the daemon on this machine.
@@ -186,11 +186,12 @@ impl From<StandingV1> for Standing {
 
 impl Record for LastDocument {
     const KIND: RecordKind = RecordKind::Document;
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 
     fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
         match version {
             1 => Ok(Self(decode_payload::<DocumentV1>(payload)?.into())),
+            2 => Ok(Self(decode_payload::<DocumentV2>(payload)?.into())),
             _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
         }
     }
@@ -217,7 +218,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::codec::{decode, encode};
-    use crate::ledger::older::tests::{DOCUMENT, bytes, then};
+    use crate::ledger::older::tests::{DOCUMENTS, bytes, then};
 
     impl Record for StandingV1 {
         const KIND: RecordKind = RecordKind::Gate;
@@ -248,9 +249,11 @@ mod tests {
     }
 
     #[test]
-    fn the_last_document_of_format_1_is_read() {
-        let LastDocument(read) = decode(&bytes(DOCUMENT)).unwrap();
-        assert_eq!(read, then());
+    fn the_last_document_of_each_older_format_is_read() {
+        for (format, golden) in (1..).zip(DOCUMENTS) {
+            let LastDocument(read) = decode(&bytes(golden)).unwrap();
+            assert_eq!(read, then(format), "format {format}");
+        }
     }
 
     #[test]

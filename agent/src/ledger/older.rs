@@ -1,7 +1,7 @@
-//! The document as daemons before format 2 wrote it, into the document of today.
+//! The document as daemons of older formats wrote it, into the document of today.
 //!
-//! Format 1 knew nothing of rows that a person gave up (R12): to it, nobody was. What those daemons
-//! decided stays as it was, so nothing is lost in reading it.
+//! What a format could not say, nobody had said. Format 1 knew nothing of rows that a person gave
+//! up (R12), formats 1 and 2 nothing of the settings that came after them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,8 +31,38 @@ pub struct DocumentV1 {
     decision: Option<DecisionV1>,
     reform_failed: Option<View>,
     pause: Option<Pause>,
-    settings: Settings,
+    settings: SettingsV1,
     tokens: BTreeMap<TokenId, TokenRecord>,
+}
+
+/// [`Document`] in format 2.
+#[derive(Debug, Deserialize)]
+pub struct DocumentV2 {
+    cluster: ClusterId,
+    name: ClusterName,
+    version: u64,
+    written_by: WriteTag,
+    roster: Roster,
+    term: Term,
+    coordinator: Option<NodeId>,
+    in_charge: bool,
+    last_epoch: Epoch,
+    last_formation: Formation,
+    lineage: Vec<EpochRecord>,
+    decision: Option<Decision>,
+    reform_failed: Option<View>,
+    pause: Option<Pause>,
+    settings: SettingsV1,
+    tokens: BTreeMap<TokenId, TokenRecord>,
+    given_up: GivenUp,
+}
+
+/// [`Settings`] in formats 1 and 2.
+#[derive(Debug, Deserialize)]
+struct SettingsV1 {
+    open_size: u32,
+    reform_deadline_s: u32,
+    merge_grace_s: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,10 +108,41 @@ impl From<DocumentV1> for Document {
             decision: old.decision.map(Decision::from),
             reform_failed: old.reform_failed,
             pause: old.pause,
-            settings: old.settings,
+            settings: old.settings.into(),
             tokens: old.tokens,
             given_up: GivenUp::new(),
         }
+    }
+}
+
+impl From<DocumentV2> for Document {
+    fn from(old: DocumentV2) -> Self {
+        Self {
+            cluster: old.cluster,
+            name: old.name,
+            version: old.version,
+            written_by: old.written_by,
+            roster: old.roster,
+            term: old.term,
+            coordinator: old.coordinator,
+            in_charge: old.in_charge,
+            last_epoch: old.last_epoch,
+            last_formation: old.last_formation,
+            lineage: old.lineage,
+            decision: old.decision,
+            reform_failed: old.reform_failed,
+            pause: old.pause,
+            settings: old.settings.into(),
+            tokens: old.tokens,
+            given_up: old.given_up,
+        }
+    }
+}
+
+impl From<SettingsV1> for Settings {
+    fn from(old: SettingsV1) -> Self {
+        let SettingsV1 { open_size, reform_deadline_s, merge_grace_s } = old;
+        Self { open_size, reform_deadline_s, merge_grace_s, ..Self::default() }
     }
 }
 

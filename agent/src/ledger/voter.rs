@@ -19,7 +19,7 @@ use relight_core::ledger::document::Document;
 use serde::{Deserialize, Serialize};
 use tracing::{error, info};
 
-use super::older::DocumentV1;
+use super::older::{DocumentV1, DocumentV2};
 use crate::codec::{CodecError, Record, RecordKind, decode_payload};
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 
@@ -33,25 +33,32 @@ struct OnDisk {
     witnessed: Witnessed,
 }
 
-/// [`OnDisk`] in format 1.
+/// [`OnDisk`] with the document of an older format.
 #[derive(Debug, Deserialize)]
-struct OnDiskV1 {
-    record: BallotRecord<DocumentV1>,
+struct Older<D> {
+    record: BallotRecord<D>,
     witnessed: Witnessed,
+}
+
+impl<D: Into<Document>> From<Older<D>> for OnDisk {
+    fn from(old: Older<D>) -> Self {
+        let Older { record, witnessed } = old;
+        let BallotRecord { id, cluster, promised, accepted, counter } = record;
+        let accepted = accepted.map(|vote| Vote { ballot: vote.ballot, value: vote.value.into() });
+        Self { record: BallotRecord { id, cluster, promised, accepted, counter }, witnessed }
+    }
 }
 
 impl Record for OnDisk {
     const KIND: RecordKind = RecordKind::Acceptor;
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 
     fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
-        if version != 1 {
-            return Err(CodecError::Older { found: version, known: Self::VERSION });
+        match version {
+            1 => Ok(decode_payload::<Older<DocumentV1>>(payload)?.into()),
+            2 => Ok(decode_payload::<Older<DocumentV2>>(payload)?.into()),
+            _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
         }
-        let OnDiskV1 { record, witnessed } = decode_payload(payload)?;
-        let BallotRecord { id, cluster, promised, accepted, counter } = record;
-        let accepted = accepted.map(|vote| Vote { ballot: vote.ballot, value: vote.value.into() });
-        Ok(Self { record: BallotRecord { id, cluster, promised, accepted, counter }, witnessed })
     }
 }
 

@@ -85,10 +85,10 @@ pub enum Answer {
 
 impl Record for Question {
     const KIND: RecordKind = RecordKind::PeerQuestion;
-    const VERSION: u16 = 3;
+    const VERSION: u16 = 4;
 }
 
 impl Record for Answer {
     const KIND: RecordKind = RecordKind::PeerAnswer;
-    const VERSION: u16 = 3;
+    const VERSION: u16 = 4;
 }

@@ -107,15 +107,13 @@ pub fn setting(settings: &Settings, name: &str) -> Option<v1::Setting> {
 }
 
 fn wire_setting(settings: &Settings, key: &Key) -> v1::Setting {
-    let text = |settings: &Settings| {
-        settings.get(key.name).map_or_else(String::new, |value| value.to_string())
-    };
     v1::Setting {
         key: key.name.to_owned(),
-        value: text(settings),
-        default_value: text(&Settings::default()),
+        value: key.value(settings).to_string(),
+        default_value: key.default_value().to_string(),
         help: key.help.to_owned(),
-        accepts: format!("a whole number from {} to {}", key.least, key.greatest),
+        accepts: key.kind.accepts(),
+        kind: key.kind.word().to_owned(),
     }
 }
 

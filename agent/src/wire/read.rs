@@ -74,6 +74,7 @@ pub fn local_settings(config: &Config) -> Vec<Setting> {
             default_value,
             help: "see the comments in /etc/relight/relight.toml".to_owned(),
             accepts: String::new(),
+            kind: String::new(),
         })
         .collect()
 }

@@ -57,10 +57,12 @@ pub fn bad_config(stage: &mut Stage) -> Result<()> {
 /// Verbs of `agentctl` with words that do not fit.
 fn odd_words(node: &Node) -> Result<()> {
     let long = "x".repeat(501);
-    let cases: [(&[&str], i32, &[&str]); 14] = [
+    let cases: [(&[&str], i32, &[&str]); 16] = [
         (&["config", "get", "recovery.nothing"], USAGE, &["recovery.nothing", "config show"]),
         (&["config", "set", "recovery.nothing", "1"], USAGE, &["recovery.nothing", "config show"]),
-        (&["config", "set", "recovery.merge_grace", "soon"], USAGE, &["`soon`", "whole number"]),
+        (&["config", "set", "recovery.merge_grace", "soon"], USAGE, &["`soon`", "from 5s to 1h"]),
+        (&["config", "set", "identity.certificate_life", "1m"], USAGE, &["`1m`", "from 2m to"]),
+        (&["config", "set", "database.listen", "db-a"], USAGE, &["`db-a`", "all or an IP address"]),
         (&["config", "set", "recovery.open_size", "-1"], USAGE, &["'-1'", "config set --help"]),
         (&["token", "create", "--ttl", "1s"], USAGE, &["time to live", "1m to 7d"]),
         (&["token", "create", "--ttl", "30d"], USAGE, &["time to live", "1m to 7d"]),

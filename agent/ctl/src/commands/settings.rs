@@ -30,14 +30,15 @@ struct SettingDocument {
     key: String,
     value: String,
     default: String,
+    kind: String,
     accepts: String,
     help: String,
 }
 
 impl From<&pb::Setting> for SettingDocument {
     fn from(setting: &pb::Setting) -> Self {
-        let pb::Setting { key, value, default_value, help, accepts } = setting.clone();
-        Self { key, value, default: default_value, accepts, help }
+        let pb::Setting { key, value, default_value, help, accepts, kind } = setting.clone();
+        Self { key, value, default: default_value, kind, accepts, help }
     }
 }
 

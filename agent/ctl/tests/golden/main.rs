@@ -384,6 +384,9 @@ async fn steering() {
     story.types("agentctl config set recovery.merge_grace 60").await;
     story.types("agentctl config set recovery.merge 60").await;
     story.types("agentctl config set recovery.merge_grace soon").await;
+    story.types("agentctl config set identity.certificate_life 30d").await;
+    story.types("agentctl config set identity.certificate_life 30").await;
+    story.types("agentctl config set database.listen localhost").await;
     story.types("agentctl version").await;
     story.types("agentctl version -o json").await;
     story.ends();

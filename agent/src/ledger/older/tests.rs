@@ -11,9 +11,10 @@ use crate::ledger::Voter;
 use crate::sample::{decided, document, view};
 use crate::store::Store;
 
-/// What a daemon of format 1 wrote, byte for byte.
-pub(crate) const DOCUMENT: &str = include_str!("document-1.hex");
-const ACCEPTOR: &str = include_str!("acceptor-1.hex");
+/// What daemons of formats 1 and 2 wrote, byte for byte.
+pub(crate) const DOCUMENTS: [&str; 2] =
+    [include_str!("document-1.hex"), include_str!("document-2.hex")];
+const ACCEPTORS: [&str; 2] = [include_str!("acceptor-1.hex"), include_str!("acceptor-2.hex")];
 
 pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -21,8 +22,8 @@ pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
-/// What that daemon held: a document with something in every place.
-pub(crate) fn then() -> Document {
+/// What those daemons held: a document with something in every place.
+pub(crate) fn then(format: usize) -> Document {
     let mut document = decided(document(), Step::Decided);
     document.reform_failed = Some(view(&[1, 2, 3]));
     let (reason, by) = ("moving racks".to_owned(), "db-b".to_owned());
@@ -35,29 +36,42 @@ pub(crate) fn then() -> Document {
         revoked: false,
     };
     document.tokens.insert(token.token_id, token);
+    if format == 2 {
+        let gone = |number, name: &str| [(NodeId::from_number(number), name.parse().unwrap())];
+        document.given_up = gone(7, "db-g").into();
+        document.decision.as_mut().unwrap().given_up = gone(8, "db-h").into();
+        document.lineage.first_mut().unwrap().given_up = gone(9, "db-i").into();
+        document.settings.open_size = 2;
+        document.settings.reform_deadline_s = 300;
+        document.settings.merge_grace_s = 20;
+        let zoned = document.roster.members.get_mut(&NodeId::from_number(2)).unwrap();
+        zoned.zone = Some("z1".to_owned());
+    }
     document
 }
 
 /// R19: a record that an upgrade could not read would be a vote that is lost.
 #[test]
-fn a_voter_of_format_1_goes_on_and_writes_what_is_read_today() {
-    let dir = TempDir::new().unwrap();
-    let me = AcceptorId::from_number(1);
-    {
-        let store = Store::open(dir.path()).unwrap();
-        let blank = BallotRecord::fresh(me, then().cluster);
-        drop(Voter::create(&store, blank).unwrap());
-    }
-    std::fs::write(dir.path().join("acceptor.record"), bytes(ACCEPTOR)).unwrap();
-    for counter in 5..7 {
-        let voter = Voter::resume(&Store::open(dir.path()).unwrap());
-        assert_eq!((voter.id(), voter.trouble()), (Some(me), None));
-        assert_eq!(voter.accepted(), Some(then()));
-        assert_eq!(voter.witnessed().of(AcceptorId::from_number(2)), Some(41));
-        let ballot = Ballot { counter, proposer: NodeId::from_number(1), life: Incarnation(1) };
-        let stamp = then().electorate().stamp(then().cluster);
-        let asked = Request { to: me, stamp, ballot, ask: Ask::Prepare };
-        let said = voter.answer(asked, None).map(|reply| reply.said);
-        assert!(matches!(said, Some(Said::Promised(Some(_)))), "{said:?}");
+fn a_voter_of_each_older_format_goes_on_and_writes_what_is_read_today() {
+    for (format, golden) in (1..).zip(ACCEPTORS) {
+        let dir = TempDir::new().unwrap();
+        let me = AcceptorId::from_number(1);
+        {
+            let store = Store::open(dir.path()).unwrap();
+            let blank = BallotRecord::fresh(me, then(format).cluster);
+            drop(Voter::create(&store, blank).unwrap());
+        }
+        std::fs::write(dir.path().join("acceptor.record"), bytes(golden)).unwrap();
+        for counter in 7..9 {
+            let voter = Voter::resume(&Store::open(dir.path()).unwrap());
+            assert_eq!((voter.id(), voter.trouble()), (Some(me), None));
+            assert_eq!(voter.accepted(), Some(then(format)), "format {format}");
+            assert_eq!(voter.witnessed().of(AcceptorId::from_number(2)), Some(41));
+            let ballot = Ballot { counter, proposer: NodeId::from_number(1), life: Incarnation(1) };
+            let stamp = then(format).electorate().stamp(then(format).cluster);
+            let asked = Request { to: me, stamp, ballot, ask: Ask::Prepare };
+            let said = voter.answer(asked, None).map(|reply| reply.said);
+            assert!(matches!(said, Some(Said::Promised(Some(_)))), "{said:?}");
+        }
     }
 }

@@ -1,0 +1,52 @@
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+use super::*;
+
+/// The least and the greatest value of each key, and for words each of them.
+fn edges(kind: Kind) -> Vec<String> {
+    match kind {
+        Kind::Number { least, greatest } => vec![least.to_string(), greatest.to_string()],
+        Kind::Duration { least, greatest, .. } => {
+            vec![Value::Duration(least).to_string(), Value::Duration(greatest).to_string()]
+        }
+        Kind::Text { longest } => vec![String::new(), "x".repeat(longest)],
+        Kind::Choice(words) => words.iter().map(|&word| word.to_owned()).collect(),
+        Kind::ChoiceOrAddress(words) => {
+            words.iter().copied().chain(["192.0.2.7"]).map(str::to_owned).collect()
+        }
+        Kind::List { of, .. } => edges(*of),
+    }
+}
+
+#[test]
+fn every_key_can_be_read_and_set_within_its_range() {
+    for key in &KEYS {
+        let mut settings = Settings::default();
+        let default = settings.get(key.name).unwrap();
+        assert_eq!(key.kind.read(&default.to_string()), Some(default), "{}", key.name);
+        for edge in edges(key.kind) {
+            settings.set(key.name, &edge).unwrap();
+            assert_eq!(settings.get(key.name).unwrap().to_string(), edge, "{}", key.name);
+        }
+        for other in KEYS.iter().filter(|other| other.name != key.name) {
+            assert_eq!(settings.get(other.name), Some(other.default_value()), "{}", other.name);
+        }
+        let before = settings.clone();
+        for wrong in ["", "-1", "x", "99999999999", "0", "366d"] {
+            let refused = settings.set(key.name, wrong).unwrap_err();
+            assert!(refused.hint().contains(&key.kind.accepts()), "{refused}: {}", refused.hint());
+        }
+        assert_eq!(settings, before);
+    }
+    assert!(Settings::default().set("recovery.nothing", "1").is_err());
+}
+
+#[test]
+fn a_refusal_names_what_is_allowed() {
+    let hint = |key, value| Settings::default().set(key, value).unwrap_err().hint();
+    assert_eq!(
+        hint("identity.certificate_life", "90"),
+        "give a duration from 2m to 365d, such as 90d; units are s, m, h and d"
+    );
+    assert_eq!(hint("database.listen", "localhost"), "give unchanged, all or an IP address");
+    assert_eq!(hint("recovery.open_size", "8"), "give a whole number from 1 to 7");
+}
