@@ -54,8 +54,15 @@ impl PeerService {
         Self { member: Arc::downgrade(member), strangers: Arc::default() }
     }
 
-    fn member(&self) -> Result<Arc<Member>, Status> {
-        self.member.upgrade().ok_or_else(|| Status::unavailable("this node leaves its cluster"))
+    /// Does something for a caller in the name of the member, and so no longer than it is one.
+    async fn as_member<T, W>(&self, work: impl FnOnce(Arc<Member>) -> W) -> Result<T, Status>
+    where
+        W: Future<Output = Result<T, Status>>,
+    {
+        let leaves = || Status::unavailable("this node leaves its cluster");
+        let member = self.member.upgrade().ok_or_else(leaves)?;
+        let tasks = member.tasks.clone();
+        tasks.within(work(member)).await.unwrap_or_else(|| Err(leaves()))
     }
 
     /// Refuses a node that is not on the roster.
@@ -178,22 +185,25 @@ async fn gossip_probe(member: &Member, remote: IpAddr, nonce: &[u8]) -> bool {
 #[tonic::async_trait]
 impl Peer for PeerService {
     async fn call(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
-        let member = self.member()?;
         let from = certified(request.extensions().get::<Caller>())?.node;
         let question = question(&request.get_ref().payload)?;
-        // A node that was taken off the roster has to learn it, to stop its server (R22).
-        if !question.only_looks_at_the_ledger() {
-            self.check_listed(&member, from).await?;
-        }
-        let answer = answer(&member, question, from).await;
-        let payload = encode(&answer).map_err(|error| Status::internal(chain(&error)))?;
+        let answered = self.as_member(|member| async move {
+            // A node that was taken off the roster has to learn it, to stop its server (R22).
+            if !question.only_looks_at_the_ledger() {
+                self.check_listed(&member, from).await?;
+            }
+            Ok(answer(&member, question, from).await)
+        });
+        let payload = encode(&answered.await?).map_err(|error| Status::internal(chain(&error)))?;
         Ok(Response::new(Sealed { codec: u32::from(Answer::VERSION), payload }))
     }
 
     async fn join(&self, request: Request<JoinCall>) -> Result<Response<JoinAnswer>, Status> {
         let remote = request.extensions().get::<Caller>().map(|caller| caller.remote);
-        let answer = admit(&self.member()?, request.get_ref(), remote).await;
-        answer.map(Response::new).map_err(|failure| status_of(&failure))
+        let admitted = self.as_member(|member| async move {
+            admit(&member, request.get_ref(), remote).await.map_err(|failure| status_of(&failure))
+        });
+        admitted.await.map(Response::new)
     }
 
     async fn probe(&self, request: Request<ProbeCall>) -> Result<Response<ProbeAnswer>, Status> {
@@ -206,11 +216,13 @@ impl Peer for PeerService {
             let text = format!("this connection comes from {remote}: only that can be probed");
             return Err(Status::permission_denied(text));
         }
-        let member = self.member()?;
-        let (ports, gossip_heard) = tokio::join!(
-            tcp_ports(&member, remote, &request.get_ref().tcp_ports),
-            gossip_probe(&member, remote, &request.get_ref().gossip_nonce)
-        );
+        let tried = self.as_member(|member| async move {
+            Ok(tokio::join!(
+                tcp_ports(&member, remote, &request.get_ref().tcp_ports),
+                gossip_probe(&member, remote, &request.get_ref().gossip_nonce)
+            ))
+        });
+        let (ports, gossip_heard) = tried.await?;
         let clock_unix_ms = i64::try_from(now_unix_ms()).unwrap_or(i64::MAX);
         Ok(Response::new(ProbeAnswer { ports, clock_unix_ms, gossip_heard }))
     }

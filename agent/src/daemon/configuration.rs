@@ -41,7 +41,7 @@ pub async fn configure_for_roster(
     let Some(hands) = member.acting.aside() else { return };
     let request = request(member, document, document.formation(), Purpose::Rest);
     let writer = member.clone();
-    thread.configuring.begin(hands, &member.wake, async move {
+    thread.configuring.begin(&member.tasks, hands, &member.wake, async move {
         writer.hands.configure(&request).await?;
         Ok(mark)
     });

@@ -150,7 +150,7 @@ pub fn stir(member: &Arc<Member>) {
 fn hint(member: &Arc<Member>, hint: &Question) {
     for node in member.peers.others() {
         let (peers, hint) = (member.peers.clone(), hint.clone());
-        tokio::spawn(async move {
+        member.tasks.begin(async move {
             if let Err(error) = peers.ask(node, &hint, HINT_MAX).await {
                 debug!(%node, why = chain(&error), "a hint was lost");
             }
@@ -160,8 +160,8 @@ fn hint(member: &Arc<Member>, hint: &Question) {
 
 /// Asks nodes to freeze, this one among them, unless that is under way.
 fn gather(member: &Arc<Member>, epoch: Epoch, term: Term, nodes: Vec<NodeId>) {
-    let member = member.clone();
-    tokio::spawn(async move {
+    let (tasks, member) = (member.tasks.clone(), member.clone());
+    tasks.begin(async move {
         let Ok(_gathering) = member.gathering.try_lock() else { return };
         let text = format!("asking {} nodes to freeze for epoch {epoch}", nodes.len());
         member.tell(Level::Info, EventKind::Decision, text);

@@ -98,7 +98,12 @@ pub async fn keep_evidence(
         return;
     }
     let taker = member.clone();
-    thread.taking.begin(hands, &member.wake, async move { take_evidence(&taker).await });
+    thread.taking.begin(
+        &member.tasks,
+        hands,
+        &member.wake,
+        async move { take_evidence(&taker).await },
+    );
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::acting::{Held, NotNow};
-use super::beside::Beside;
 use super::configuration::{Purpose, request};
 use super::member::Member;
 use super::round::{Thread, worth_telling};
+use super::tasks::Beside;
 use crate::act::ActError;
 use crate::events::{EventKind, Level};
 use crate::failure::chain;
@@ -92,8 +92,9 @@ fn begin(
     look: &Look,
     hands: Option<Held>,
 ) -> JoinHandle<()> {
+    let tasks = member.tasks.clone();
     let (member, picture, look) = (member.clone(), picture.clone(), look.clone());
-    tokio::spawn(async move {
+    tasks.begin(async move {
         let _hands = hands;
         if let Some((level, text)) = worth_telling(&plan) {
             member.tell(level, EventKind::Server, text);

@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use relight_core::ids::{BootId, Incarnation, NodeName};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -64,16 +63,10 @@ pub struct Host {
     pub server_socket: PathBuf,
     /// One `init`, `join` or `leave` at a time.
     pub work: tokio::sync::Mutex<()>,
-    running: tokio::sync::Mutex<Option<Running>>,
+    running: tokio::sync::Mutex<Option<Arc<Member>>>,
     answer_peers: AnswerPeers,
     /// Tells the daemon to end, and why.
     fatal: mpsc::Sender<String>,
-}
-
-#[derive(Debug)]
-struct Running {
-    member: Arc<Member>,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Host {
@@ -135,7 +128,7 @@ impl Host {
 
     /// The member that this node is, if it is one.
     pub async fn member(&self) -> Option<Arc<Member>> {
-        self.running.lock().await.as_ref().map(|running| running.member.clone())
+        self.running.lock().await.clone()
     }
 
     /// Datagrams that gossip dropped, by reason, for the metrics.
@@ -144,7 +137,7 @@ impl Host {
         let Ok(running) = self.running.try_lock() else { return Vec::new() };
         running
             .as_ref()
-            .map(|running| running.member.gossip.counters().dropped_by_reason().to_vec())
+            .map(|member| member.gossip.counters().dropped_by_reason().to_vec())
             .unwrap_or_default()
     }
 
@@ -173,17 +166,16 @@ impl Host {
         if let (true, Some(boot)) = (first, self.life.boot) {
             member.watch.boot_is_untouched(boot, member.views.views().run);
         }
-        let mut tasks = vec![self.serve_gate(&member)?, self.serve_peers(&member).await?];
-        tasks.push(tokio::spawn(round::run(member.clone())));
-        tasks.push(tokio::spawn(follow_gossip(member.clone())));
-        tasks.push(tokio::spawn(keep_document(member.clone())));
-        tasks.push(tokio::spawn(renewal::run(member.clone())));
-        let (ended, fatal) = (member.gossip.terminated(), self.fatal.clone());
-        tasks.push(tokio::spawn(async move {
-            let why = ended.await;
-            let _ = fatal.send(format!("gossip ended: {why}")).await;
-        }));
-        *self.running.lock().await = Some(Running { member: member.clone(), tasks });
+        let (gate, peers) = (self.gate(&member)?, self.peers(&member).await?);
+        let tasks = &member.tasks;
+        tasks.begin(gate);
+        tasks.begin(self.or_fatal("the service for other agents", peers));
+        tasks.begin(round::run(member.clone()));
+        tasks.begin(follow_gossip(member.clone()));
+        tasks.begin(keep_document(member.clone()));
+        tasks.begin(renewal::run(member.clone()));
+        tasks.begin(self.or_fatal("gossip", member.gossip.terminated()));
+        *self.running.lock().await = Some(member.clone());
         member.tell(Level::Notice, EventKind::Agent, format!("this node is {}", member.name));
         Ok(member)
     }
@@ -235,22 +227,29 @@ impl Host {
         }
     }
 
-    /// Ends to be a member: every task of a member stops.
+    /// Ends to be a member: every task of it has ended when this returns, and whatever record one
+    /// of them had is closed, as soon as the last write to it has ended.
     pub async fn lay_down(&self) {
-        if let Some(running) = self.running.lock().await.take() {
-            for task in &running.tasks {
-                task.abort();
-            }
-            for task in running.tasks {
-                let _ = task.await;
-            }
-            let last = self.picture.borrow().clone();
-            let none = Picture { member: None, warnings: Vec::new(), ..(*last).clone() };
-            self.picture.send_replace(Arc::new(none));
+        let Some(member) = self.running.lock().await.take() else { return };
+        member.tasks.end().await;
+        let last = self.picture.borrow().clone();
+        let none = Picture { member: None, warnings: Vec::new(), ..(*last).clone() };
+        self.picture.send_replace(Arc::new(none));
+    }
+
+    /// A part that everything rests on: the daemon ends when it does.
+    fn or_fatal<F>(&self, part: &'static str, ended: F) -> impl Future<Output = ()> + use<F>
+    where
+        F: Future<Output = String>,
+    {
+        let fatal = self.fatal.clone();
+        async move {
+            let why = ended.await;
+            let _ = fatal.send(format!("{part} ended: {why}")).await;
         }
     }
 
-    fn serve_gate(&self, member: &Arc<Member>) -> Result<JoinHandle<()>, MemberError> {
+    fn gate(&self, member: &Arc<Member>) -> Result<impl Future<Output = ()> + use<>, MemberError> {
         let run_dir = &self.config.paths.run_dir;
         let listener = listen(run_dir).map_err(|source| MemberError::Socket {
             path: run_dir.join(crate::gate::protocol::GATE_SOCKET),
@@ -262,20 +261,15 @@ impl Host {
             wake: member.wake.clone(),
             runs: Box::new(member.views.clone()),
         };
-        Ok(tokio::spawn(serve(listener, Arc::new(gate))))
+        Ok(serve(listener, Arc::new(gate)))
     }
 
-    async fn serve_peers(&self, member: &Arc<Member>) -> Result<JoinHandle<()>, MemberError> {
+    async fn peers(&self, member: &Arc<Member>) -> Result<Answering, MemberError> {
         let address =
             std::net::SocketAddr::new(self.config.listen.address, self.config.listen.grpc);
         let listen = |source| MemberError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let answering = (self.answer_peers)(listener, member)?;
-        let fatal = self.fatal.clone();
-        Ok(tokio::spawn(async move {
-            let why = answering.await;
-            let _ = fatal.send(format!("the service for other agents ended: {why}")).await;
-        }))
+        (self.answer_peers)(listener, member)
     }
 }
 
@@ -338,3 +332,6 @@ pub fn host_name() -> Option<NodeName> {
 fn fallback_name() -> Result<NodeName, MemberError> {
     "unnamed".parse().map_err(|_| MemberError::NoDocument)
 }
+
+#[cfg(test)]
+mod tests;

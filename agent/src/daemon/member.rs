@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::acting::Acting;
 use super::memory::{IdentityKeeper, ViewsKeeper};
+use super::tasks::Tasks;
 use crate::act::Hands;
 use crate::config::Config;
 use crate::events::{Event, EventKind, EventLog, Level};
@@ -138,6 +139,8 @@ pub struct Member {
     pub hands: Hands,
     /// One act at a time.
     pub acting: Acting,
+    /// All that goes on in the name of this membership, and ends with it.
+    pub tasks: Tasks,
     /// Asks of nodes to freeze are under way.
     pub gathering: tokio::sync::Mutex<()>,
     /// Somebody with an unknown token is being looked up in the ledger.
@@ -238,6 +241,7 @@ impl Member {
             watch,
             hands,
             acting: Acting::default(),
+            tasks: Tasks::default(),
             gathering: tokio::sync::Mutex::new(()),
             doorway: tokio::sync::Mutex::new(()),
             wake,

@@ -2,7 +2,6 @@
 
 pub mod acting;
 pub mod backoff;
-pub mod beside;
 pub mod configuration;
 pub mod coordinate;
 pub mod evidence;
@@ -17,4 +16,5 @@ pub mod round;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod server_order;
+pub mod tasks;
 pub mod views;

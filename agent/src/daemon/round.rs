@@ -23,10 +23,10 @@ use tracing::debug;
 
 use super::acting::Seen;
 use super::backoff::Backoff;
-use super::beside::Beside;
 use super::evidence::keep_evidence;
 use super::look::look;
 use super::member::Member;
+use super::tasks::Beside;
 use super::views::keep_views;
 use super::{configuration, coordinate, execute};
 use crate::events::Level;

@@ -67,7 +67,7 @@ async fn note_view(
     let epoch = picture.document.epoch().map_or(Epoch(0), |record| record.epoch);
     let entered = own.entered.unwrap_or(epoch);
     let reader = member.clone();
-    thread.noting.begin(hands, &member.wake, async move {
+    thread.noting.begin(&member.tasks, hands, &member.wake, async move {
         let stored = store_present_view(&reader, size, entered).await?;
         Ok(stored.then_some(now))
     });

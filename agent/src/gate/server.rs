@@ -13,6 +13,7 @@ use relight_core::lineage::permit::{Mode, Permit, Refusal};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -62,12 +63,17 @@ pub fn listen(run_dir: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers until it is dropped.
+/// Answers until it is dropped, and all talks with it: who hears no answer does not start.
 pub async fn serve(listener: UnixListener, gate: Arc<Gate>) {
+    let mut talks = JoinSet::new();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = talks.join_next() => continue,
+        };
+        match accepted {
             Ok((stream, _)) => {
-                tokio::spawn(talk(stream, gate.clone()));
+                talks.spawn(talk(stream, gate.clone()));
             }
             Err(error) => {
                 warn!(why = chain(&error), "the gate could not accept a connection");

@@ -9,7 +9,7 @@ use relight_core::ledger::change_roster::RosterRefused;
 use relight_core::ledger::departure::OwnRows;
 use relight_core::ledger::document::Document;
 use relight_proto::v1::{LeaveRequest, RemoveRequest};
-use tokio::time::Instant;
+use tokio::time::timeout;
 
 use super::progress::Report;
 use crate::daemon::coordinate::nudge;
@@ -17,7 +17,7 @@ use crate::daemon::host::Host;
 use crate::daemon::member::Member;
 use crate::failure::{Failure, Kind};
 use crate::ledger::ChangeError;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// Records of a member, the identity first: without it the rest binds nobody.
 const RECORDS: [&str; 6] = ["identity", "gate", "views", "acceptor", "document", APPLICATION];
@@ -25,9 +25,8 @@ const RECORDS: [&str; 6] = ["identity", "gate", "views", "acceptor", "document",
 const APPLICATION: &str = "application";
 
 const CLEARED: &str = "everything that Relight wrote is removed; the data stays";
-/// How long records may still be in use by what the member was about.
+/// How long the last write to a record may take.
 const IN_USE_MAX: Duration = Duration::from_secs(90);
-const IN_USE_LOOK: Duration = Duration::from_millis(100);
 
 /// How many changes of the ledger one departure may take. Two are enough when nobody else changes
 /// the roster and no answer is lost.
@@ -131,26 +130,20 @@ async fn clear(host: &Arc<Host>, report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whatever the member was about ends by itself; a freeze that waits for the hands takes longest.
+/// Removes the records of a member that was stopped, as soon as the last write to one has ended.
 pub(super) async fn forget(store: &Store) -> Result<(), Failure> {
-    let begun = Instant::now();
-    loop {
-        let store = store.clone();
-        let forgotten = tokio::task::spawn_blocking(move || {
-            RECORDS.iter().try_for_each(|name| store.forget(name))
-        });
-        match forgotten.await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(StoreError::Open { .. })) if begun.elapsed() < IN_USE_MAX => {
-                tokio::time::sleep(IN_USE_LOOK).await;
-            }
-            Ok(Err(error)) => {
-                return Err(Failure::unexpected("failed to remove this node's identity", &error));
-            }
-            Err(error) => {
-                return Err(Failure::unexpected("failed to remove this node's identity", &error));
-            }
-        }
+    let failed = "failed to remove this node's identity";
+    if timeout(IN_USE_MAX, store.closed()).await.is_err() {
+        let hint = "look at the disk of this node: a write to it does not end";
+        return Err(Failure::new(Kind::Unexpected, failed, hint));
+    }
+    let store = store.clone();
+    let forgotten =
+        tokio::task::spawn_blocking(move || RECORDS.iter().try_for_each(|name| store.forget(name)));
+    match forgotten.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::of_store(failed, &error)),
+        Err(error) => Err(Failure::unexpected(failed, &error)),
     }
 }
 

@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 pub use disk::{DirectoryLock, Disk, DiskFile, LocalDisk};
 pub use error::StoreError;
@@ -92,8 +93,8 @@ impl Store {
                 StoreError::Directory { dir, source }
             }
         })?;
-        let inner =
-            Inner { dir: dir.to_owned(), disk, _lock: lock, state: Mutex::new(State::default()) };
+        let (state, closed) = (Mutex::new(State::default()), Notify::new());
+        let inner = Inner { dir: dir.to_owned(), disk, state, closed, _lock: lock };
         inner.start()?;
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -201,6 +202,18 @@ impl Store {
         Ok(names.contains(&format!("{name}{SUFFIX}")))
     }
 
+    /// Waits until no record is open: whoever had one has closed it.
+    pub async fn closed(&self) {
+        loop {
+            // Listened for before the look, so that nobody closes the last one unheard.
+            let closed = self.inner.closed.notified();
+            if self.inner.state().claimed.is_empty() {
+                return;
+            }
+            closed.await;
+        }
+    }
+
     fn claim(&self, name: &str) -> Result<Claim, StoreError> {
         let fits = (1..=NAME_BYTES_MAX).contains(&name.len())
             && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
@@ -216,6 +229,8 @@ struct Inner {
     dir: PathBuf,
     disk: Box<dyn Disk>,
     state: Mutex<State>,
+    /// A record was closed.
+    closed: Notify,
     _lock: DirectoryLock,
 }
 

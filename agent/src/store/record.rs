@@ -114,5 +114,6 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.store.state().claimed.remove(&self.name);
+        self.store.closed.notify_waiters();
     }
 }

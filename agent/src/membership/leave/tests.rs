@@ -200,7 +200,7 @@ async fn a_gate_without_a_membership_is_removed() {
     assert_eq!(machine.jobs.asked(REMOVAL), 1);
 }
 
-/// What the member was about may still have a record in its hands, and would write it again.
+/// A write to a record that does not end yet would bring it back.
 #[tokio::test]
 async fn a_record_in_use_is_waited_for() {
     let machine = Machine::of(&alone()).await;
@@ -210,16 +210,21 @@ async fn a_record_in_use_is_waited_for() {
     {
         let leaving = typed(&machine.host);
         tokio::pin!(leaving);
-        // The identity goes first, so the wait for the gate has begun or is next.
-        let goes = async {
-            while machine.host.store.holds("identity").unwrap() {
+        // What comes before the records is done, so their turn has come or is next.
+        let turn = async {
+            while machine.jobs.asked(REMOVAL) == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::select! {
             ended = &mut leaving => panic!("{ended:?}, and the gate is in use"),
-            () = goes => {}
+            () = turn => {}
         }
+        assert_eq!(
+            left(&machine),
+            ["acceptor", "document", "gate", "identity"],
+            "all of them stay together"
+        );
         drop(gate);
         leaving.await.unwrap();
     }

@@ -11,6 +11,7 @@ use crate::systemd::tests::PATIENCE;
 /// A round's view of its task.
 #[derive(Default)]
 struct Round {
+    tasks: Tasks,
     beside: Beside<u8>,
     acting: Acting,
     wake: Arc<Notify>,
@@ -19,7 +20,7 @@ struct Round {
 
 impl Round {
     fn begin(&mut self, task: impl Future<Output = Result<u8, ActError>> + Send + 'static) {
-        self.beside.begin(self.acting.aside().unwrap(), &self.wake, task);
+        self.beside.begin(&self.tasks, self.acting.aside().unwrap(), &self.wake, task);
     }
 
     /// What the round finds. It is over long before any task that it began has to be.
@@ -112,6 +113,31 @@ async fn a_task_that_is_let_go_ends_by_itself() {
     yield_now().await;
     assert!(round.acting.aside().is_none(), "it still has the hands");
     tell.send(7).unwrap();
+    round.handed_back().await;
+    assert_eq!(round.outcome().await, None);
+}
+
+#[tokio::test]
+async fn what_goes_on_ends_with_the_membership_and_gives_the_hands_back() {
+    let mut round = Round::default();
+    let (_tell, task) = told();
+    round.begin(task);
+    let kept = Arc::new(());
+    let held = kept.clone();
+    let forever = round.tasks.begin(async move {
+        let _held = held;
+        std::future::pending().await
+    });
+    let asked = round.tasks.within(std::future::pending::<()>());
+    let (asked, ()) = timeout(PATIENCE, async { tokio::join!(asked, round.tasks.end()) })
+        .await
+        .unwrap_or_else(|_| panic!("somebody goes on"));
+    assert_eq!(asked, None, "nothing comes of it");
+    assert!(forever.is_finished() && round.acting.aside().is_some());
+    assert_eq!(Arc::strong_count(&kept), 1, "what a task held is free");
+    // Too late: it does not begin.
+    assert_eq!(round.tasks.within(async { 1 }).await, None);
+    round.begin(async { panic!("it was begun") });
     round.handed_back().await;
     assert_eq!(round.outcome().await, None);
 }
