@@ -247,9 +247,9 @@ fn what_other_acceptors_have_shown_outlives_the_process() {
 
 #[test]
 fn the_record_on_the_disk_keeps_its_format() {
-    // The shape: kind 3, version 2. What is in it is the core's; its golden bytes are its own.
+    // The shape: kind 3, version 3. What is in it is the core's; its golden bytes are its own.
     let dir = TempDir::new().unwrap();
     drop(Voter::create(&Store::open(dir.path()).unwrap(), founding()).unwrap());
     let bytes = fs::read(dir.path().join("acceptor.record")).unwrap();
-    assert_eq!(bytes.get(..12).unwrap(), b"RELIGHT1\x03\x00\x02\x00");
+    assert_eq!(bytes.get(..12).unwrap(), b"RELIGHT1\x03\x00\x03\x00");
 }
