@@ -67,6 +67,18 @@ pub struct Identity {
     pub ca_key: String,
     /// Gossip keys, the sealing one first.
     pub gossip_keys: Vec<GossipKey>,
+    /// What this node's database server shows. Made and renewed together with the agent's, with a
+    /// key of its own: it lies where the server reads it, and agents accept nothing from it.
+    pub database: Certified,
+}
+
+/// A certificate and its key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certified {
+    /// PEM: the certificate, then the CA's.
+    pub chain: String,
+    /// PEM: the private key.
+    pub key: String,
 }
 
 /// A gossip key as it is stored.
@@ -138,7 +150,54 @@ impl Record for Life {
 
 impl Record for Identity {
     const KIND: RecordKind = RecordKind::Identity;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        match version {
+            1 => Ok(decode_payload::<IdentityV1>(payload)?.into()),
+            _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
+        }
+    }
+}
+
+/// [`Identity`] in format 1: the server was given the agent's own certificate.
+#[derive(Serialize, Deserialize)]
+struct IdentityV1 {
+    cluster: ClusterId,
+    cluster_name: ClusterName,
+    node: NodeId,
+    name: NodeName,
+    address: IpAddr,
+    zone: Option<String>,
+    role: Role,
+    acceptor: AcceptorId,
+    chain: String,
+    key: String,
+    ca_certificate: String,
+    ca_key: String,
+    gossip_keys: Vec<GossipKey>,
+}
+
+impl From<IdentityV1> for Identity {
+    fn from(old: IdentityV1) -> Self {
+        let database = Certified { chain: old.chain.clone(), key: old.key.clone() };
+        Self {
+            cluster: old.cluster,
+            cluster_name: old.cluster_name,
+            node: old.node,
+            name: old.name,
+            address: old.address,
+            zone: old.zone,
+            role: old.role,
+            acceptor: old.acceptor,
+            chain: old.chain,
+            key: old.key,
+            ca_certificate: old.ca_certificate,
+            ca_key: old.ca_key,
+            gossip_keys: old.gossip_keys,
+            database,
+        }
+    }
 }
 
 impl Record for Application {
@@ -219,6 +278,36 @@ mod tests {
     use super::*;
     use crate::codec::{decode, encode};
     use crate::ledger::older::tests::{DOCUMENTS, bytes, then};
+
+    impl Record for IdentityV1 {
+        const KIND: RecordKind = RecordKind::Identity;
+        const VERSION: u16 = 1;
+    }
+
+    /// The server of a node that was upgraded goes on with what it has, until the first renewal.
+    #[test]
+    fn an_older_identity_is_read_and_shares_its_certificate_with_the_server() {
+        let old = IdentityV1 {
+            cluster: ClusterId::from_number(9),
+            cluster_name: "prod".parse().unwrap(),
+            node: NodeId::from_number(1),
+            name: "db-a".parse().unwrap(),
+            address: "10.0.0.1".parse().unwrap(),
+            zone: None,
+            role: Role::Data,
+            acceptor: AcceptorId::from_number(1),
+            chain: "chain".to_owned(),
+            key: "key".to_owned(),
+            ca_certificate: "ca".to_owned(),
+            ca_key: "its key".to_owned(),
+            gossip_keys: vec![GossipKey { id: 1, secret: [1; 32] }],
+        };
+        let Identity { node, chain, key, ca_key, gossip_keys, database, .. } =
+            decode(&encode(&old).unwrap()).unwrap();
+        assert_eq!((node, chain.as_str(), key.as_str()), (old.node, "chain", "key"));
+        assert!(ca_key == old.ca_key && gossip_keys == old.gossip_keys);
+        assert!(database == Certified { chain, key });
+    }
 
     impl Record for StandingV1 {
         const KIND: RecordKind = RecordKind::Gate;

@@ -118,7 +118,7 @@ fn settles(scene: &Scene<'_>) -> Result<Option<String>> {
 }
 
 /// Throws away what is in the data directory of a node that is off.
-fn empty(node: &Node) -> Result<()> {
+pub fn empty(node: &Node) -> Result<()> {
     let folder = node.path_of(DATADIR).to_string_lossy().into_owned();
     run("find", &[&folder, "-mindepth", "1", "-delete"])
 }

@@ -13,6 +13,7 @@ use runner::Story;
 
 mod adopted;
 mod bad_input;
+mod certificates;
 mod damaged_files;
 mod guarded;
 mod lab_itself;
@@ -180,6 +181,16 @@ const STORIES: &[Story] = &[
         name: "stuck_server",
         about: "servers that do not end when they are told to are killed, and join anew",
         run: stuck::stuck_server,
+    },
+    Story {
+        name: "certificates_renewed",
+        about: "certificates live for two minutes, three times, under load; servers start meanwhile",
+        run: certificates::renewed_under_load,
+    },
+    Story {
+        name: "certificates_expired",
+        about: "three nodes are off for longer than their certificates live, and all return",
+        run: certificates::off_for_longer_than_they_live,
     },
     Story {
         name: "removed_while_cut_off",

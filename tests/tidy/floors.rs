@@ -27,7 +27,7 @@ const CORE: House = House {
         &["files", "lineage"],
         &["evidence"],
         &["ledger"],
-        &["coordinator", "recovery"],
+        &["certificate", "coordinator", "recovery"],
         &["clients"],
         &["diagnosis"],
         &["round"],

@@ -9,7 +9,9 @@
 //! 4. [`lineage`]: epochs, freezes and permits.
 //! 5. [`ledger`]: the replicated register and the document that it holds.
 //! 6. [`recovery`]: the deciding line; [`coordinator`]: who acts on it.
+//! 7. [`certificate`]: when one is renewed, and when people are warned.
 
+pub mod certificate;
 pub mod coordinator;
 pub mod evidence;
 pub mod files;

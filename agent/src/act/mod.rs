@@ -148,6 +148,16 @@ impl Hands {
         self.unit(what, "relight-config@update.service", UNIT_MAX).await
     }
 
+    /// Writes the server's certificates into the files of a configuration that is there.
+    ///
+    /// # Errors
+    /// The request's or the unit's.
+    pub async fn write_certificates(&self, request: &ConfigRequest) -> Result<(), ActError> {
+        let what = "write the server's certificates";
+        self.request(what, CONFIG_REQUEST, request).await?;
+        self.unit(what, "relight-config@update.service", UNIT_MAX).await
+    }
+
     /// Removes everything that Relight wrote outside of its own directories.
     ///
     /// # Errors

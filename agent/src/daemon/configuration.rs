@@ -9,6 +9,7 @@ use relight_core::ledger::roster::Role;
 use super::member::Member;
 use super::round::Thread;
 use crate::observe::node::Look;
+use crate::records::Identity;
 use crate::snapshot::MemberPicture;
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
@@ -67,39 +68,42 @@ pub fn request(
 ) -> ConfigRequest {
     let ours = document.roster.members.get(&member.me).filter(|own| own.config_is_ours);
     let Some((own, formation)) = ours.zip(formation) else {
-        return ConfigRequest { galera: None };
+        return ConfigRequest::Gate;
     };
-    let identity = member.identity.identity();
     let zones: std::collections::BTreeSet<&Option<String>> =
         document.roster.members.values().map(|it| &it.zone).collect();
     let segment = zones.iter().position(|zone| **zone == own.zone).unwrap_or(0);
-    ConfigRequest {
-        galera: Some(GaleraRequest {
-            group: document.name.group(formation),
-            node: own.name.clone(),
-            address: own.address,
-            members: document
-                .roster
-                .members
-                .values()
-                .filter(|it| it.role == Role::Data)
-                .map(|it| it.address)
-                .collect(),
-            segment: u8::try_from(segment).unwrap_or(0),
-            bind_address: None,
-            provider_options: match purpose {
-                Purpose::Start => {
-                    SEEKING.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
-                }
-                Purpose::Rest => std::collections::BTreeMap::new(),
-            },
-            tls: Some(TlsMaterial {
-                ca: identity.ca_certificate,
-                certificate: identity.chain,
-                key: identity.key,
-            }),
-            mixed_tls: false,
-        }),
+    ConfigRequest::Galera(Box::new(GaleraRequest {
+        group: document.name.group(formation),
+        node: own.name.clone(),
+        address: own.address,
+        members: document
+            .roster
+            .members
+            .values()
+            .filter(|it| it.role == Role::Data)
+            .map(|it| it.address)
+            .collect(),
+        segment: u8::try_from(segment).unwrap_or(0),
+        bind_address: None,
+        provider_options: match purpose {
+            Purpose::Start => {
+                SEEKING.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+            }
+            Purpose::Rest => std::collections::BTreeMap::new(),
+        },
+        tls: Some(certificates(&member.identity.identity())),
+        mixed_tls: false,
+    }))
+}
+
+/// What the server's files are to hold.
+#[must_use]
+pub fn certificates(identity: &Identity) -> TlsMaterial {
+    TlsMaterial {
+        ca: identity.ca_certificate.clone(),
+        certificate: identity.database.chain.clone(),
+        key: identity.database.key.clone(),
     }
 }
 

@@ -161,6 +161,7 @@ impl Host {
         identity: (Identity, RecordFile<Identity>),
     ) -> Result<Arc<Member>, MemberError> {
         let member = self.assemble(identity).await?;
+        renewal::renew(&member).await;
         // With the gate in place no server can have run before this daemon.
         let first = self.first_of_boot && member.gate_closed();
         if let (true, Some(boot)) = (first, self.life.boot) {

@@ -17,5 +17,7 @@ pub async fn look(member: &Member, document: &Document, freshness: Freshness) ->
         roster: &document.roster,
         merge_grace: Duration::from_secs(u64::from(document.settings.merge_grace_s)),
     };
-    member.watch.look(context, freshness).await
+    let mut look = member.watch.look(context, freshness).await;
+    look.observation.warnings.extend(member.certificate_warnings());
+    look
 }

@@ -11,6 +11,7 @@ use relight_core::lineage::permit::Standing;
 use tokio::sync::{Notify, watch};
 
 use super::acting::Acting;
+use super::certificates::Certificates;
 use super::memory::{IdentityKeeper, ViewsKeeper};
 use super::tasks::Tasks;
 use crate::act::Hands;
@@ -121,6 +122,8 @@ pub struct Member {
     pub credentials: LiveCredentials,
     /// The cluster's CA.
     pub ca: CertificateAuthority,
+    /// What is known of certificates in use.
+    pub certificates: Certificates,
     /// The acceptor.
     pub voter: Arc<Voter>,
     /// The other agents.
@@ -234,6 +237,7 @@ impl Member {
             store,
             credentials,
             ca,
+            certificates: Certificates::default(),
             voter,
             peers,
             ledger: Arc::new(ledger),

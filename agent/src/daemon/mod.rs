@@ -2,6 +2,7 @@
 
 pub mod acting;
 pub mod backoff;
+pub mod certificates;
 pub mod configuration;
 pub mod coordinate;
 pub mod evidence;

@@ -16,21 +16,18 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
     SanType, SerialNumber,
 };
+use relight_core::certificate::allowance;
 use relight_core::ids::{ClusterId, ClusterName, NodeId, NodeName};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, UnixTime};
 use time::OffsetDateTime;
 
-use super::certificate::{CaHash, CertificateError, PeerIdentity, Role, Validity};
+use super::certificate::{BACK_DATED, CaHash, CertificateError, PeerIdentity, Role, Validity};
 use crate::random::{self, NoRandomness};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a CA is valid.
-pub const CA_LIFE: Duration = Duration::from_secs(10 * 365 * DAY.as_secs());
-/// How long a node's certificate is valid.
-pub const LEAF_LIFE: Duration = Duration::from_secs(90 * DAY.as_secs());
-/// How far NotBefore is set back, for verifiers (Galera's TLS among them) with a slow clock.
-pub const BACK_DATED: Duration = Duration::from_secs(60 * 60);
+/// The last second of a CA: 31 December 9999, which X.509 has for "no end" (RFC 5280, 4.1.2.5). A
+/// CA that ran out would stop a cluster of which nothing else is wrong.
+pub const NO_END: u64 = 253_402_300_799;
 
 /// A certificate authority: its key, its certificate, and the cluster that it speaks for.
 #[derive(Debug)]
@@ -53,18 +50,17 @@ pub struct LeafProfile {
     pub address: IpAddr,
     /// What the certificate is good for.
     pub role: Role,
+    /// How long it lives.
+    pub life: Duration,
 }
 
 impl CertificateAuthority {
-    /// Founds the CA of a new cluster.
+    /// Founds the CA of a new cluster. It has no beginning and no end: OpenSSL (Galera, state
+    /// transfer) would refuse it on a machine whose clock fell back to before its time.
     ///
     /// # Errors
     /// No randomness.
-    pub fn found(
-        cluster: ClusterId,
-        cluster_name: &ClusterName,
-        now: UnixTime,
-    ) -> Result<Self, CaError> {
+    pub fn found(cluster: ClusterId, cluster_name: &ClusterName) -> Result<Self, CaError> {
         let key = KeyPair::generate().map_err(CaError::Key)?;
         let mut subject = DistinguishedName::new();
         subject.push(DnType::CommonName, format!("Relight CA {cluster_name}"));
@@ -74,8 +70,8 @@ impl CertificateAuthority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.serial_number = Some(fresh_serial()?);
-        params.not_before = date(now.as_secs().saturating_sub(BACK_DATED.as_secs()))?;
-        params.not_after = date(now.as_secs().saturating_add(CA_LIFE.as_secs()))?;
+        params.not_before = date(0)?;
+        params.not_after = date(NO_END)?;
         let certificate = params.self_signed(&key).map_err(CaError::Sign)?;
         Self::from_pem(cluster, &certificate.pem(), &key.serialize_pem())
     }
@@ -155,6 +151,20 @@ impl CertificateAuthority {
         Ok(format!("{}{}", leaf.pem(), self.certificate_pem))
     }
 
+    /// Makes a key for one of this CA's own nodes, and signs a certificate for it: every member
+    /// holds the CA, and renews its own without asking anybody. Gives the PEM chain and the key.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn certify(
+        &self,
+        profile: &LeafProfile,
+        now: UnixTime,
+    ) -> Result<(String, NodeKey), CaError> {
+        let key = NodeKey::generate()?;
+        Ok((self.issue(&key.request()?, profile, now)?, key))
+    }
+
     fn leaf_params(
         &self,
         profile: &LeafProfile,
@@ -172,7 +182,7 @@ impl CertificateAuthority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = match profile.role {
-            Role::Peer => {
+            Role::Peer | Role::Database => {
                 vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
             }
             Role::Reader | Role::Operator | Role::Admin => {
@@ -181,9 +191,18 @@ impl CertificateAuthority {
         };
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(fresh_serial()?);
-        // No leaf outlives its CA: OpenSSL (Galera) would refuse the chain on another day than we.
-        let not_after = now.as_secs().saturating_add(LEAF_LIFE.as_secs());
-        params.not_before = date(now.as_secs().saturating_sub(BACK_DATED.as_secs()))?;
+        let (not_before, lives) = match profile.role {
+            // Judged by OpenSSL, at both ends, with clocks that may be behind or ahead.
+            Role::Database => {
+                (self.validity.not_before.as_secs(), profile.life + allowance(profile.life))
+            }
+            Role::Peer | Role::Reader | Role::Operator | Role::Admin => {
+                (now.as_secs().saturating_sub(BACK_DATED.as_secs()), profile.life)
+            }
+        };
+        // No leaf outlives its CA: OpenSSL would refuse the chain on another day than we.
+        let not_after = now.as_secs().saturating_add(lives.as_secs());
+        params.not_before = date(not_before)?;
         params.not_after = date(not_after.min(self.validity.not_after.as_secs()))?;
         Ok(params)
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use relight_core::certificate::Lifetime;
 use relight_core::ids::{ClusterId, NodeId, NodeName};
 use ring::digest;
 use rustls_pki_types::pem::PemObject;
@@ -16,12 +17,17 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::AttributeTypeAndValue;
 
 const SCHEME: &str = "relight://";
+/// How far the CA sets NotBefore back, for verifiers with a slow clock.
+pub const BACK_DATED: Duration = Duration::from_secs(60 * 60);
 
 /// What the bearer of a certificate is allowed to ask for; the subject's OU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// The agent of a node on the roster: serves and calls.
     Peer,
+    /// A node's database server, for replication and state transfer. Agents give it nothing: its
+    /// key lies where the server can read it.
+    Database,
     /// May read everything and change nothing.
     Reader,
     /// May also do what can be undone.
@@ -36,6 +42,7 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Peer => "peer",
+            Self::Database => "database",
             Self::Reader => "reader",
             Self::Operator => "operator",
             Self::Admin => "admin",
@@ -53,7 +60,7 @@ impl FromStr for Role {
     type Err = CertificateError;
 
     fn from_str(text: &str) -> Result<Self, CertificateError> {
-        [Self::Peer, Self::Reader, Self::Operator, Self::Admin]
+        [Self::Peer, Self::Database, Self::Reader, Self::Operator, Self::Admin]
             .into_iter()
             .find(|role| role.as_str() == text)
             .ok_or(CertificateError::Role)
@@ -125,20 +132,12 @@ impl Validity {
         })
     }
 
-    /// Whether it is time to ask for the next certificate. See [`renewal_due`].
+    /// The life for which the CA made a certificate that it back-dates.
     #[must_use]
-    pub fn renewal_due(&self, now: UnixTime) -> bool {
-        renewal_due(self.not_before, self.not_after, now)
+    pub fn lifetime(&self) -> Lifetime {
+        let made = self.not_before.as_secs().saturating_add(BACK_DATED.as_secs());
+        Lifetime { made, ends: self.not_after.as_secs() }
     }
-}
-
-/// Whether two thirds of a certificate's life are over: early enough to survive a month without a
-/// reachable member, late enough not to renew all the time.
-#[must_use]
-pub fn renewal_due(not_before: UnixTime, not_after: UnixTime, now: UnixTime) -> bool {
-    let life_secs = not_after.as_secs().saturating_sub(not_before.as_secs());
-    let age_secs = now.as_secs().saturating_sub(not_before.as_secs());
-    age_secs >= life_secs / 3 * 2
 }
 
 /// SHA-256 of a CA certificate's DER: what a join token pins.

@@ -1,10 +1,10 @@
 //! Judging a certificate: the chain, the use, and the cluster.
 //!
-//! Time: a certificate is judged at the later of our clock and its own NotBefore. A machine that
-//! lost its clock in the power cut would otherwise find all of its peers "not yet valid" and could
-//! not even say so. What it costs: on a machine whose clock is set back, an expired certificate
-//! passes; the roster in the ledger has the last word on who is a member anyway. An expired
-//! certificate is refused by every machine whose clock is right.
+//! Time: the dates in a member's certificate are not judged. Its key lies beside the CA's key, so
+//! whoever has it can make certificates of any date; who is a member says the roster, which needs no
+//! clock. And the ledger must not stop for clocks that went wrong, or for a renewal that failed
+//! (docs/decisions/2026-12-01-certificates.md). Every other certificate is judged at the later of
+//! our clock and its own NotBefore: a clock that is behind lets in who was let in before.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ pub enum Usage {
 /// Verifies a chain (the leaf and the rest) and tells whom it names.
 ///
 /// # Errors
-/// A chain to no trusted CA, an expired one, one for another use, another cluster, or one that
-/// names nobody.
+/// A chain to no trusted CA, one for another use, another cluster, or one that names nobody; and an
+/// expired one that is no member's.
 pub fn verify_chain(
     trust: &Trust,
     usage: Usage,
@@ -39,7 +39,12 @@ pub fn verify_chain(
 ) -> Result<PeerIdentity, Error> {
     let unreadable = || Error::InvalidCertificate(Fault::BadEncoding);
     let validity = Validity::of(leaf).map_err(|_| unreadable())?;
-    let at = if validity.not_before.as_secs() > now.as_secs() { validity.not_before } else { now };
+    let identity = PeerIdentity::from_certificate(leaf).map_err(|_| unreadable())?;
+    let is_early = now.as_secs() < validity.not_before.as_secs();
+    let at = match (identity.role, is_early) {
+        (Role::Peer, _) | (_, true) => validity.not_before,
+        (Role::Database | Role::Reader | Role::Operator | Role::Admin, false) => now,
+    };
     match usage {
         Usage::Server => verify_server_cert_signed_by_trust_anchor(
             &ParsedCertificate::try_from(leaf)?,
@@ -50,7 +55,6 @@ pub fn verify_chain(
         )?,
         Usage::Client => trust.clients.verify_client_cert(leaf, rest, at).map(|_| ())?,
     }
-    let identity = PeerIdentity::from_certificate(leaf).map_err(|_| unreadable())?;
     if identity.cluster != trust.cluster {
         return Err(refuse(Impostor::OtherCluster(identity.cluster)));
     }

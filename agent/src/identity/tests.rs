@@ -13,12 +13,13 @@ mod tokens;
 
 use std::time::Duration;
 
+use relight_core::certificate::LIFE;
 use relight_core::ids::{ClusterId, NodeId};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::ca::{BACK_DATED, CertificateAuthority, LEAF_LIFE, LeafProfile, NodeKey};
-use super::certificate::{CaHash, PeerIdentity, Role, Validity, renewal_due};
+use super::ca::{CertificateAuthority, LeafProfile, NO_END, NodeKey};
+use super::certificate::{BACK_DATED, CaHash, PeerIdentity, Role, Validity};
 use super::chain::{Usage, verify_chain};
 use super::credentials::{Credentials, CredentialsPem, LiveCredentials};
 use super::trust::{CredentialsError, Trust};
@@ -35,7 +36,7 @@ fn earlier(time: UnixTime, by: Duration) -> UnixTime {
 }
 
 fn ca() -> CertificateAuthority {
-    CertificateAuthority::found(CLUSTER, &"prod".parse().unwrap(), UnixTime::now()).unwrap()
+    CertificateAuthority::found(CLUSTER, &"prod".parse().unwrap()).unwrap()
 }
 
 fn profile(node: u64, role: Role) -> LeafProfile {
@@ -44,6 +45,7 @@ fn profile(node: u64, role: Role) -> LeafProfile {
         name: format!("db-{node}").parse().unwrap(),
         address: "127.0.0.1".parse().unwrap(),
         role,
+        life: LIFE,
     }
 }
 
@@ -108,7 +110,7 @@ fn a_certificate_of_our_ca_for_another_cluster_is_refused() {
 #[test]
 fn the_role_is_visible_and_only_peers_serve() {
     let (ca, now) = (ca(), UnixTime::now());
-    for role in [Role::Reader, Role::Operator, Role::Admin] {
+    for role in [Role::Database, Role::Reader, Role::Operator, Role::Admin] {
         let leaf = leaf_of(&ca, role, now);
         let seen = verify_chain(&trust(&ca), Usage::Client, (&leaf, &[]), now).unwrap();
         assert_eq!(seen.role, role);
@@ -117,28 +119,58 @@ fn the_role_is_visible_and_only_peers_serve() {
 }
 
 #[test]
-fn a_leaf_lives_90_days_from_an_hour_ago() {
+fn a_leaf_lives_as_long_as_it_should_from_an_hour_ago() {
     let (ca, now) = (ca(), UnixTime::now());
-    let leaf = leaf_of(&ca, Role::Peer, now);
-    let validity = Validity::of(&leaf).unwrap();
+    let validity = Validity::of(&leaf_of(&ca, Role::Peer, now)).unwrap();
     assert_eq!(validity.not_before, earlier(now, BACK_DATED));
-    assert_eq!(validity.not_after, later(now, LEAF_LIFE));
-    let at = |time| verify_chain(&trust(&ca), Usage::Client, (&leaf, &[]), time);
-    assert!(at(earlier(now, BACK_DATED)).is_ok());
-    assert!(at(later(now, LEAF_LIFE)).is_ok());
-    assert!(at(later(now, LEAF_LIFE + Duration::from_secs(1))).is_err());
-    // A machine that woke up in 1970 still talks to its peers.
-    assert!(at(UnixTime::since_unix_epoch(Duration::ZERO)).is_ok());
+    assert_eq!(validity.not_after, later(now, LIFE));
+    assert_eq!(validity.lifetime().made, now.as_secs());
+    assert_eq!(validity.lifetime().whole(), LIFE.as_secs());
 }
 
+/// Its key lies beside the CA's: dates of it prove nothing, and the roster says who is a member.
 #[test]
-fn renewal_is_due_at_two_thirds_of_life() {
-    let (begin, end) = (1_000, 1_000 + 900);
-    let at = |secs| UnixTime::since_unix_epoch(Duration::from_secs(secs));
-    assert!(!renewal_due(at(begin), at(end), at(0)));
-    assert!(!renewal_due(at(begin), at(end), at(begin + 599)));
-    assert!(renewal_due(at(begin), at(end), at(begin + 600)));
-    assert!(renewal_due(at(begin), at(end), at(end + 1)));
+fn the_dates_of_a_member_are_not_judged_and_those_of_others_are() {
+    let (ca, now) = (ca(), UnixTime::now());
+    let moments = [
+        (UnixTime::since_unix_epoch(Duration::ZERO), true),
+        (earlier(now, BACK_DATED), true),
+        (later(now, LIFE), true),
+        (later(now, LIFE + Duration::from_secs(1)), false),
+        (later(now, LIFE * 100), false),
+    ];
+    for role in [Role::Peer, Role::Reader, Role::Operator, Role::Admin] {
+        let leaf = leaf_of(&ca, role, now);
+        for (time, in_time) in moments {
+            let judged = verify_chain(&trust(&ca), Usage::Client, (&leaf, &[]), time);
+            let wanted = in_time || role == Role::Peer;
+            assert_eq!(judged.is_ok(), wanted, "{role} at {time:?}");
+        }
+    }
+    let leaf = leaf_of(&ca, Role::Peer, now);
+    let (long_after, of_another) = (later(now, LIFE * 100), self::ca());
+    assert!(verify_chain(&trust(&ca), Usage::Server, (&leaf, &[]), long_after).is_ok());
+    // Nothing else is forgiven.
+    assert!(verify_chain(&trust(&of_another), Usage::Server, (&leaf, &[]), long_after).is_err());
+}
+
+/// OpenSSL judges it, on machines whose clocks may be in 1970, or some minutes ahead.
+#[test]
+fn the_certificate_of_a_database_is_good_for_every_clock_that_is_not_far_ahead() {
+    let (ca, now) = (ca(), UnixTime::now());
+    assert_eq!(
+        (ca.validity().not_before.as_secs(), ca.validity().not_after.as_secs()),
+        (0, NO_END)
+    );
+    for (life, allowed) in [(120, 60), (600, 300), (LIFE.as_secs(), 300)] {
+        let life = Duration::from_secs(life);
+        let profile = LeafProfile { life, ..profile(1, Role::Database) };
+        let (chain, _) = ca.certify(&profile, now).unwrap();
+        let leaf = CertificateDer::from_pem_slice(chain.as_bytes()).unwrap();
+        let validity = Validity::of(&leaf).unwrap();
+        assert_eq!(validity.not_before.as_secs(), 0);
+        assert_eq!(validity.not_after, later(now, life + Duration::from_secs(allowed)));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use relight_core::certificate::{CLOCK_SKEW_MAX, life_of};
 use relight_core::ids::{HistoryId, NodeId, NodeName};
 use relight_core::ledger::change_roster::PresentedToken;
 use relight_core::ledger::document::Document;
@@ -25,19 +26,18 @@ use crate::identity::token::hash_secret;
 use crate::ledger::ChangeError;
 use crate::records::LastDocument;
 
-/// A clock that is further off is refused: certificates would not hold.
-pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 /// A version is such as `1.12.3`; longer is no version, in bytes.
 const VERSION_BYTES_MAX: usize = 32;
 /// How long somebody with an unknown token waits for others of that kind.
 const DOORWAY_MAX: Duration = Duration::from_secs(5);
 
-fn profile(node: NodeId, listed: &RosterMember) -> LeafProfile {
+fn profile(node: NodeId, listed: &RosterMember, life: Duration) -> LeafProfile {
     LeafProfile {
         node,
         name: listed.name.clone(),
         address: listed.address,
         role: CertificateRole::Peer,
+        life,
     }
 }
 
@@ -147,9 +147,10 @@ pub async fn admit(
     check_clock(call.clock_unix_ms, &mut warnings)?;
     check_versions(call, &mut warnings)?;
     check_history(member, &document, call)?;
-    let issued = member.ca.issue(&call.request, &profile(node, &listed), UnixTime::now()).map_err(
-        |error| refused("the node's key cannot be certified", error.hint()).because(&error),
-    )?;
+    let profile = profile(node, &listed, life_of(&document.settings));
+    let issued = member.ca.issue(&call.request, &profile, UnixTime::now()).map_err(|error| {
+        refused("the node's key cannot be certified", error.hint()).because(&error)
+    })?;
     if call.dry_run {
         return Ok(JoinAnswer { warnings, ..JoinAnswer::default() });
     }

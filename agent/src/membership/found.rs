@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use relight_core::certificate::life_of;
 use relight_core::ids::{
     AcceptorId, ClusterId, ClusterName, Epoch, Formation, NodeId, NodeName, Seqno, Term,
 };
@@ -31,8 +32,9 @@ use super::progress::Report;
 use crate::config;
 use crate::daemon::host::{Host, host_name};
 use crate::daemon::member::Member;
+use crate::daemon::renewal::database_certificate;
 use crate::failure::{Failure, Kind, chain};
-use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
+use crate::identity::ca::{CertificateAuthority, LeafProfile};
 use crate::identity::certificate::Role as CertificateRole;
 use crate::observe::evidence::Evidence;
 use crate::observe::server::ServerProbe;
@@ -299,18 +301,18 @@ fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<ClusterId, Fa
     let acceptor = AcceptorId(fresh_uuid()?);
     let unexpected = |error| Failure::unexpected("failed to make the cluster's CA", &error);
     let now = UnixTime::now();
-    let ca = CertificateAuthority::found(cluster, &wish.cluster, now).map_err(unexpected)?;
-    let key = NodeKey::generate().map_err(unexpected)?;
+    let ca = CertificateAuthority::found(cluster, &wish.cluster).map_err(unexpected)?;
+    let secret = random::bytes()?;
+    let document = first_document(wish, adopts, (cluster, node, acceptor));
     let profile = LeafProfile {
         node,
         name: wish.name.clone(),
         address: wish.address,
         role: CertificateRole::Peer,
+        life: life_of(&document.settings),
     };
-    let request = key.request().map_err(unexpected)?;
-    let chain = ca.issue(&request, &profile, now).map_err(unexpected)?;
-    let secret = random::bytes()?;
-    let document = first_document(wish, adopts, (cluster, node, acceptor));
+    let (chain, key) = ca.certify(&profile, now).map_err(unexpected)?;
+    let database = database_certificate(&ca, profile, now).map_err(unexpected)?;
     let identity = Identity {
         cluster,
         cluster_name: wish.cluster.clone(),
@@ -325,6 +327,7 @@ fn write_records(host: &Host, wish: &Wish, adopts: bool) -> Result<ClusterId, Fa
         ca_certificate: ca.certificate_pem().to_owned(),
         ca_key: ca.key_pem(),
         gossip_keys: vec![GossipKey { id: 1, secret }],
+        database,
     };
     let standing = Standing { entered: adopts.then_some(Epoch(0)), ..Standing::default() };
     let record = BallotRecord::founding(acceptor, cluster, document.clone());

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relight_core::certificate::life_of;
 use relight_core::ids::{ClusterId, Epoch, HistoryId, NodeName};
 use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::roster::Role;
@@ -30,9 +31,10 @@ use crate::clock::now_unix_ms;
 use crate::codec::decode;
 use crate::config;
 use crate::daemon::host::Host;
+use crate::daemon::renewal::database_certificate;
 use crate::failure::{Failure, Kind};
-use crate::identity::ca::NodeKey;
-use crate::identity::certificate::CaHash;
+use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
+use crate::identity::certificate::{CaHash, Role as CertificateRole};
 use crate::identity::connector::{distrust, join_channel};
 use crate::identity::token::JoinToken;
 use crate::observe::server::{Freshness, ServerAnswer, ServerProbe};
@@ -411,6 +413,20 @@ fn store(
         let secret = secret.try_into().map_err(|_| odd("a gossip key has another length"))?;
         gossip_keys.push(GossipKey { id: *id, secret });
     }
+    let unusable = |error: &(dyn std::error::Error + 'static)| {
+        Failure::unexpected("the CA that was sent cannot be used", error)
+    };
+    let ca = CertificateAuthority::from_pem(token.cluster, &answer.ca_certificate, &answer.ca_key)
+        .map_err(|error| unusable(&error))?;
+    let profile = LeafProfile {
+        node: applicant.application.node,
+        name: applicant.name.clone(),
+        address: applicant.address,
+        role: CertificateRole::Peer,
+        life: life_of(&document.settings),
+    };
+    let database =
+        database_certificate(&ca, profile, UnixTime::now()).map_err(|error| unusable(&error))?;
     let identity = Identity {
         cluster: token.cluster,
         cluster_name: document.name.clone(),
@@ -425,6 +441,7 @@ fn store(
         ca_certificate: answer.ca_certificate.clone(),
         ca_key: answer.ca_key.clone(),
         gossip_keys,
+        database,
     };
     crate::daemon::member::credentials_of(&identity).map_err(|error| {
         Failure::unexpected("the certificate that was sent cannot be used", &error)

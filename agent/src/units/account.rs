@@ -57,7 +57,11 @@ const fn own(privilege: &'static str, reason: &'static str) -> Grant {
 pub const RELIGHT: Account = Account {
     user: "relight",
     grants: &[
-        global("SUPER", "SET GLOBAL wsrep_provider_options: pc.bootstrap in WARM; wsrep_desync"),
+        global(
+            "SUPER",
+            "SET GLOBAL wsrep_provider_options: pc.bootstrap in WARM, socket.ssl_reload after a \
+             renewal; wsrep_desync",
+        ),
         global("READ_ONLY ADMIN", "SET GLOBAL read_only, and the epoch row while it is ON (R14)"),
         global("CONNECTION ADMIN", "one connection more when clients have taken all of them"),
         own("CREATE", "the tables of the mark and the epochs"),

@@ -27,12 +27,16 @@ const CERTIFICATES_MAX: usize = 8;
 const GROUP_BYTES_MAX: usize = 32;
 const OPTIONS_MAX: usize = 64;
 
-/// What to write. Without `galera` only the gate is installed (`manage_config = false`, or an
-/// adopted cluster before `agentctl config apply`).
+/// What to write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigRequest {
-    /// Galera's configuration, if it is ours to write.
-    pub galera: Option<GaleraRequest>,
+pub enum ConfigRequest {
+    /// The gate alone: `manage_config = false`, or an adopted cluster before
+    /// `agentctl config apply`.
+    Gate,
+    /// The gate, if it is asked for, and Galera's configuration with its certificates.
+    Galera(Box<GaleraRequest>),
+    /// The certificates of a configuration that is there.
+    Certificates(TlsMaterial),
 }
 
 /// Everything in `70-relight.cnf` that differs by node or cluster.
@@ -78,7 +82,7 @@ impl std::fmt::Debug for TlsMaterial {
 
 impl Record for ConfigRequest {
     const KIND: RecordKind = RecordKind::ConfigRequest;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
 }
 
 /// Why a request is not carried out. Nothing was changed.
@@ -98,6 +102,21 @@ pub enum RequestError {
         /// The option's name, already known to be plain.
         key: String,
     },
+}
+
+impl ConfigRequest {
+    /// Checks every part.
+    ///
+    /// # Errors
+    ///
+    /// The first part that does not fit.
+    pub fn check(&self) -> Result<(), RequestError> {
+        match self {
+            Self::Gate => Ok(()),
+            Self::Galera(galera) => galera.check(),
+            Self::Certificates(tls) => tls.check(),
+        }
+    }
 }
 
 impl GaleraRequest {

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::config_request::{CONFIG_REQUEST, ConfigRequest, GaleraRequest};
+use super::config_request::{CONFIG_REQUEST, ConfigRequest, GaleraRequest, TlsMaterial};
 use super::evidence::EVIDENCE_UNIT;
-use super::galera_config::{self, CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE};
+use super::galera_config::{self, CA_FILE, CONFIG_FILE, EARLIER_FILES, PAIR_FILE};
 use super::{UnitError, durable, systemctl};
 use crate::codec::{FRAME_BYTES_MAX, decode};
 
@@ -47,7 +47,8 @@ const PROVIDERS: [&str; 4] = [
 pub enum ConfigVerb {
     /// Drop-ins, configuration, and no start at boot.
     Install,
-    /// Configuration and certificates only, for a changed roster or formation.
+    /// Configuration and certificates only, for a changed roster or formation, or certificates
+    /// alone.
     Update,
     /// Everything back to how it was.
     Remove,
@@ -135,7 +136,7 @@ pub fn run(verb: ConfigVerb, paths: &HostPaths, unit: &str) -> Result<(), UnitEr
         ConfigVerb::Install => {
             let request = read_request(&paths.requests)?;
             let before = remember(paths, unit)?;
-            write_galera(paths, &request)?;
+            write_requested(paths, &request)?;
             write_drop_ins(paths, unit)?;
             mask_sockets(&before)?;
             systemctl::run(&["daemon-reload"])?;
@@ -148,7 +149,7 @@ pub fn run(verb: ConfigVerb, paths: &HostPaths, unit: &str) -> Result<(), UnitEr
                 let hint = "this node is no member: run `agentctl init` or `agentctl join`";
                 return Err(UnitError::new("nothing is installed that could be updated", hint));
             }
-            write_galera(paths, &read_request(&paths.requests)?)
+            write_requested(paths, &read_request(&paths.requests)?)
         }
         ConfigVerb::Refresh => {
             let Some(before) = read_before(paths)? else { return Ok(()) };
@@ -186,8 +187,7 @@ fn read_request(requests: &Path) -> Result<ConfigRequest, UnitError> {
         .ok_or_else(|| UnitError::new("there is no request", hint))?;
     let request: ConfigRequest =
         decode(&frame).map_err(|error| UnitError::because(what(), error, hint))?;
-    let checked = request.galera.as_ref().map_or(Ok(()), GaleraRequest::check);
-    checked.map_err(|error| UnitError::because("the request was refused", error, hint))?;
+    request.check().map_err(|error| UnitError::because("the request was refused", error, hint))?;
     Ok(request)
 }
 
@@ -252,8 +252,22 @@ fn write_drop_ins(paths: &HostPaths, unit: &str) -> Result<(), UnitError> {
     Ok(())
 }
 
-fn write_galera(paths: &HostPaths, request: &ConfigRequest) -> Result<(), UnitError> {
-    let Some(galera) = &request.galera else { return Ok(()) };
+fn write_requested(paths: &HostPaths, request: &ConfigRequest) -> Result<(), UnitError> {
+    match request {
+        ConfigRequest::Gate => Ok(()),
+        ConfigRequest::Galera(galera) => write_galera(paths, galera),
+        ConfigRequest::Certificates(tls) => {
+            let mysql = durable::user("mysql").map_err(certificates_failed)?;
+            write_certificates(&paths.tls, tls, mysql.gid).map_err(certificates_failed)
+        }
+    }
+}
+
+fn certificates_failed(error: io::Error) -> UnitError {
+    UnitError::because("failed to write the server's certificate", error, "is /etc writable?")
+}
+
+fn write_galera(paths: &HostPaths, galera: &GaleraRequest) -> Result<(), UnitError> {
     let provider = PROVIDERS.iter().map(Path::new).find(|path| path.exists()).ok_or_else(|| {
         UnitError::new("Galera's library is not installed", "apt install galera-4")
     })?;
@@ -262,22 +276,34 @@ fn write_galera(paths: &HostPaths, request: &ConfigRequest) -> Result<(), UnitEr
     };
     if let Some(tls) = &galera.tls {
         let mysql = durable::user("mysql").map_err(failed)?;
-        let group = Some(mysql.gid);
-        fs::create_dir_all(&paths.tls).map_err(failed)?;
-        let folder = fs::File::open(&paths.tls).map_err(failed)?;
-        nix::unistd::fchown(&folder, None, group).map_err(|error| failed(error.into()))?;
-        let mode = nix::sys::stat::Mode::from_bits_truncate(0o750);
-        nix::sys::stat::fchmod(&folder, mode).map_err(|error| failed(error.into()))?;
-        let rights = durable::Rights { mode: 0o640, owner: None, group };
-        let files =
-            [(CA_FILE, &tls.ca), (CERTIFICATE_FILE, &tls.certificate), (KEY_FILE, &tls.key)];
-        for (name, text) in files {
-            durable::ensure(&paths.tls, name, text.as_bytes(), rights).map_err(failed)?;
-        }
+        write_certificates(&paths.tls, tls, mysql.gid).map_err(certificates_failed)?;
     }
     let text = galera_config::render(galera, provider);
     durable::ensure(&paths.mysql, CONFIG_FILE, text.as_bytes(), durable::Rights::mode(0o644))
         .map_err(failed)
+}
+
+/// The CA first: while it is rotated, it has to know a certificate before that is shown.
+fn write_certificates(
+    directory: &Path,
+    tls: &TlsMaterial,
+    group: nix::unistd::Gid,
+) -> io::Result<()> {
+    let group = Some(group);
+    fs::create_dir_all(directory)?;
+    let folder = fs::File::open(directory)?;
+    nix::unistd::fchown(&folder, None, group)?;
+    nix::sys::stat::fchmod(&folder, nix::sys::stat::Mode::from_bits_truncate(0o750))?;
+    let rights = durable::Rights { mode: 0o640, owner: None, group };
+    let pair = format!("{}\n{}", tls.certificate.trim_end(), tls.key);
+    durable::ensure(directory, CA_FILE, tls.ca.as_bytes(), rights)?;
+    durable::ensure(directory, PAIR_FILE, pair.as_bytes(), rights)?;
+    for name in EARLIER_FILES {
+        if directory.join(name).symlink_metadata().is_ok() {
+            durable::ensure(directory, name, pair.as_bytes(), rights)?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_files(paths: &HostPaths, unit: &str) -> io::Result<()> {
@@ -288,7 +314,7 @@ fn remove_files(paths: &HostPaths, unit: &str) -> io::Result<()> {
         remove_if_empty(&directory)?;
     }
     durable::remove(&paths.mysql, CONFIG_FILE)?;
-    for name in [CA_FILE, CERTIFICATE_FILE, KEY_FILE] {
+    for name in [CA_FILE, PAIR_FILE].into_iter().chain(EARLIER_FILES) {
         durable::remove(&paths.tls, name)?;
     }
     remove_if_empty(&paths.tls)

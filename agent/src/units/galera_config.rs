@@ -19,10 +19,12 @@ pub const TLS_DIR: &str = "/etc/mysql/relight";
 
 /// Name of the CA's file in [`TLS_DIR`].
 pub const CA_FILE: &str = "ca.pem";
-/// Name of the certificate's file.
-pub const CERTIFICATE_FILE: &str = "node-cert.pem";
-/// Name of the key's file.
-pub const KEY_FILE: &str = "node-key.pem";
+/// Name of the file with the certificate and its key. One file, so that whoever reads them, and
+/// whatever a power loss leaves, always has two that belong together.
+pub const PAIR_FILE: &str = "node.pem";
+/// Names under which earlier builds wrote the certificate and the key. A server that they started
+/// reads them for as long as it runs.
+pub const EARLIER_FILES: [&str; 2] = ["node-cert.pem", "node-key.pem"];
 
 /// How servers that are started together find each other sooner: members repeat their join message
 /// and their sign of life, and look who has fallen silent, every 0.3 s instead of every second,
@@ -81,8 +83,8 @@ pub fn render(request: &GaleraRequest, provider: &Path) -> String {
         // 4: both sides show a certificate, and both check it against the CA.
         let _ = write!(
             text,
-            "encrypt = 4\ntca = {TLS_DIR}/{CA_FILE}\ntcert = {TLS_DIR}/{CERTIFICATE_FILE}\n\
-             tkey = {TLS_DIR}/{KEY_FILE}\n"
+            "encrypt = 4\ntca = {TLS_DIR}/{CA_FILE}\ntcert = {TLS_DIR}/{PAIR_FILE}\n\
+             tkey = {TLS_DIR}/{PAIR_FILE}\n"
         );
     }
     text
@@ -93,8 +95,8 @@ fn provider_options(request: &GaleraRequest) -> String {
     if request.tls.is_some() {
         options.push("socket.ssl=yes".into());
         options.push(format!("socket.ssl_ca={TLS_DIR}/{CA_FILE}"));
-        options.push(format!("socket.ssl_cert={TLS_DIR}/{CERTIFICATE_FILE}"));
-        options.push(format!("socket.ssl_key={TLS_DIR}/{KEY_FILE}"));
+        options.push(format!("socket.ssl_cert={TLS_DIR}/{PAIR_FILE}"));
+        options.push(format!("socket.ssl_key={TLS_DIR}/{PAIR_FILE}"));
         if request.mixed_tls {
             options.push("socket.dynamic=yes".into());
         }

@@ -16,6 +16,7 @@ use relight::identity::token::JoinToken;
 use relight::peers::messages::{Answer, Question, ServerVerb};
 use relight::records::Identity;
 use relight::wire::read::failure_of;
+use relight_core::certificate::LIFE;
 use relight_core::ids::{Epoch, NodeId, Term};
 use relight_proto::v1::peer_client::PeerClient;
 use relight_proto::v1::{JoinAnswer, JoinCall, Sealed};
@@ -206,6 +207,7 @@ impl Insider {
             name: "db-b".parse()?,
             address: "192.0.2.7".parse()?,
             role: wanted.role,
+            life: LIFE,
         };
         let at = now.saturating_sub(Duration::from_secs(wanted.age_s));
         let chain = ca.issue(&key.request()?, &profile, UnixTime::since_unix_epoch(at))?;
@@ -243,14 +245,15 @@ impl Insider {
             Question::ControlServer(ServerVerb::Stop),
         ];
         let days = |days: u64| days * 24 * 3600;
-        let foreign = CertificateAuthority::found(a.cluster, &a.cluster_name, UnixTime::now())?;
+        let foreign = CertificateAuthority::found(a.cluster, &a.cluster_name)?;
         let role = |role| Wanted { node: b.node, role, age_s: 0 };
         let cases = [
+            (&ca, role(Role::Database), "PermissionDenied: this call needs the role `peer`"),
             (&ca, role(Role::Reader), "PermissionDenied: this call needs the role `peer`"),
             (&ca, role(Role::Operator), "PermissionDenied: this call needs the role `peer`"),
             (&ca, role(Role::Admin), "PermissionDenied: this call needs the role `peer`"),
             (&ca, peer(NodeId::from_number(9)), "PermissionDenied: this node is not on the roster"),
-            (&ca, Wanted { age_s: days(200), ..peer(b.node) }, ""),
+            (&ca, Wanted { age_s: days(200), ..role(Role::Admin) }, ""),
             (&foreign, peer(b.node), ""),
         ];
         for (ca, wanted, expected) in cases {

@@ -28,7 +28,12 @@ fn only_the_certificate_of_a_node_may_speak_for_one() {
         Caller { remote, peer: Who::Known(identity) }
     };
     assert!(certified(Some(&known(CertificateRole::Peer))).is_ok());
-    for role in [CertificateRole::Reader, CertificateRole::Operator, CertificateRole::Admin] {
+    for role in [
+        CertificateRole::Database,
+        CertificateRole::Reader,
+        CertificateRole::Operator,
+        CertificateRole::Admin,
+    ] {
         let status = certified(Some(&known(role))).unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{role}");
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use relight_core::certificate::LIFE;
 use relight_core::evidence::record::EvidenceRecord;
 use relight_core::ids::{AcceptorId, ClusterId, Incarnation, NodeId};
 use relight_core::ledger::roster::Role as RosterRole;
@@ -13,8 +14,9 @@ use tokio::sync::{Notify, watch};
 use super::{Member, Parts};
 use crate::codec::encode;
 use crate::config::{Config, Listen, Paths};
+use crate::daemon::renewal::database_certificate;
 use crate::events::EventLog;
-use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
+use crate::identity::ca::{CertificateAuthority, LeafProfile};
 use crate::identity::certificate::Role;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
@@ -34,14 +36,15 @@ pub(crate) struct Node {
 /// A founder's identity, issued at that time, and the CA that did.
 pub(crate) fn identity(now: UnixTime) -> (Identity, CertificateAuthority) {
     let cluster = ClusterId::from_number(9);
-    let ca = CertificateAuthority::found(cluster, &"prod".parse().unwrap(), now).unwrap();
-    let key = NodeKey::generate().unwrap();
+    let ca = CertificateAuthority::found(cluster, &"prod".parse().unwrap()).unwrap();
     let profile = LeafProfile {
         node: NodeId::from_number(1),
         name: "db-a".parse().unwrap(),
         address: "127.0.0.1".parse().unwrap(),
         role: Role::Peer,
+        life: LIFE,
     };
+    let (chain, key) = ca.certify(&profile, now).unwrap();
     let identity = Identity {
         cluster,
         cluster_name: "prod".parse().unwrap(),
@@ -51,11 +54,12 @@ pub(crate) fn identity(now: UnixTime) -> (Identity, CertificateAuthority) {
         zone: None,
         role: RosterRole::Data,
         acceptor: AcceptorId::from_number(1),
-        chain: ca.issue(&key.request().unwrap(), &profile, now).unwrap(),
+        chain,
         key: key.pem(),
         ca_certificate: ca.certificate_pem().to_owned(),
         ca_key: ca.key_pem(),
         gossip_keys: vec![GossipKey { id: 1, secret: [1; 32] }],
+        database: database_certificate(&ca, profile, now).unwrap(),
     };
     (identity, ca)
 }

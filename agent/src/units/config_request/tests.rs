@@ -18,7 +18,8 @@ pub(crate) fn request() -> GaleraRequest {
     }
 }
 
-fn material() -> TlsMaterial {
+/// A certificate, its key and its CA.
+pub(crate) fn material() -> TlsMaterial {
     let mut ca_params = CertificateParams::new(Vec::new()).unwrap();
     ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate().unwrap();
@@ -92,13 +93,16 @@ fn key_material_is_what_it_says() {
     }
     let escape = format!("\u{1b}[2J{}", other.ca);
     assert!(refused(|request| request.tls.as_mut().unwrap().ca = escape));
+    let stranger = TlsMaterial { key: material().key, ..other.clone() };
+    assert_eq!(ConfigRequest::Certificates(other.clone()).check(), Ok(()));
+    assert!(ConfigRequest::Certificates(stranger).check().is_err());
     let many = other.ca.repeat(CERTIFICATES_MAX + 1);
     assert!(refused(|request| request.tls.as_mut().unwrap().ca = many));
 }
 
 #[test]
 fn a_key_is_not_printed() {
-    let shown = format!("{:?}", ConfigRequest { galera: None });
-    assert!(!shown.is_empty());
     assert_eq!(format!("{:?}", material()), "TlsMaterial(..)");
+    let shown = format!("{:?}", ConfigRequest::Certificates(material()));
+    assert_eq!(shown, "Certificates(TlsMaterial(..))");
 }

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-use super::super::config_request::tests::request;
+use super::super::config_request::tests::{material, request};
 use super::*;
 use crate::codec::encode;
 
@@ -84,18 +84,43 @@ fn a_request_is_checked_before_anything_follows_from_it() {
     let (_keep, paths) = paths();
     assert!(read_request(&paths.requests).is_err(), "none");
     let store = |galera| {
-        let frame = encode(&ConfigRequest { galera }).unwrap();
+        let frame = encode(&ConfigRequest::Galera(Box::new(galera))).unwrap();
         fs::write(paths.requests.join(CONFIG_REQUEST), frame).unwrap();
     };
-    store(Some(request()));
-    assert_eq!(read_request(&paths.requests).unwrap().galera, Some(request()));
+    store(request());
+    let read = read_request(&paths.requests).unwrap();
+    assert_eq!(read, ConfigRequest::Galera(Box::new(request())));
     let mut hostile = request();
     hostile.group = "a\nplugin_load_add = evil".into();
-    store(Some(hostile));
+    store(hostile);
     assert!(read_request(&paths.requests).is_err());
     assert!(run(ConfigVerb::Install, &paths, "mariadb.service").is_err());
     assert_eq!(fs::read_dir(&paths.systemd).unwrap().count(), 0);
     assert_eq!(fs::read_dir(&paths.memory).unwrap().count(), 0);
+}
+
+/// Whoever reads the pair, at any moment, gets two that belong together.
+#[test]
+fn a_certificate_and_its_key_are_one_file_and_follow_each_renewal() {
+    let (_keep, paths) = paths();
+    let group = nix::unistd::getegid();
+    let read = |name: &str| fs::read_to_string(paths.tls.join(name)).unwrap();
+    let first = material();
+    write_certificates(&paths.tls, &first, group).unwrap();
+    assert_eq!(read(PAIR_FILE), format!("{}{}", first.certificate, first.key));
+    assert_eq!(read(CA_FILE), first.ca);
+    assert_eq!(fs::read_dir(&paths.tls).unwrap().count(), 2);
+    // A server of an earlier build still reads its own names, whichever was written first.
+    for name in EARLIER_FILES {
+        fs::write(paths.tls.join(name), "of an earlier build").unwrap();
+    }
+    let second = material();
+    write_certificates(&paths.tls, &second, group).unwrap();
+    for name in [PAIR_FILE].into_iter().chain(EARLIER_FILES) {
+        assert_eq!(read(name), format!("{}{}", second.certificate, second.key), "{name}");
+    }
+    remove_files(&paths, "mariadb.service").unwrap();
+    assert!(!paths.tls.exists());
 }
 
 #[test]
