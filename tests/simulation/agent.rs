@@ -14,6 +14,7 @@ use relight_core::evidence::stored::SyncedView;
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{Epoch, GcommId, NodeId, Term};
 use relight_core::ledger::acceptor::{Reply, Request};
+use relight_core::ledger::access::Access;
 use relight_core::ledger::document::Document;
 use relight_core::lineage::permit::Standing;
 use relight_core::recovery::deadline::{is_coming_up, is_overdue};
@@ -23,7 +24,7 @@ use relight_core::recovery::turn::is_next_to_join;
 
 use crate::chain::Held;
 use crate::galera::Node;
-use crate::ledger::{Change, Knowledge, Operation, Talk};
+use crate::ledger::{Change, Operation, Talk};
 use crate::mutation::Mutation;
 use crate::observe::{Evidence, Stop};
 use crate::world::{Event, World};
@@ -135,13 +136,15 @@ pub struct Agent {
     /// A freeze that only a broken agent keeps in memory.
     pub claimed: Epoch,
     /// What it knows of the register.
-    pub knowledge: Option<Knowledge>,
+    pub knowledge: Option<Access<Held>>,
     /// Whether the evidence is of today: since which start of the server.
     pub evidence_of: Option<Option<u32>>,
     /// What was heard in the last round.
     pub heard: Survey,
     /// Operations on the ledger that are under way.
     pub talks: Vec<Talk>,
+    /// How many operations of this life there were.
+    pub talked: u64,
 }
 
 /// The identity of a node.

@@ -8,8 +8,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use relight_core::ids::AcceptorId;
+use relight_core::ids::{AcceptorId, NodeId};
 use relight_core::ledger::acceptor::{Request, Said, Vote};
+use relight_core::ledger::access::Written;
 use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::electorate::{Electorate, Value};
@@ -47,6 +48,23 @@ impl Eq for Held {}
 impl Value for Held {
     fn electorate(&self) -> &Electorate {
         &self.0.document.roster.electorate
+    }
+}
+
+impl Written for Held {
+    fn version(&self) -> u64 {
+        self.0.document.version
+    }
+
+    fn stamped(mut self, version: u64, written_by: WriteTag) -> Self {
+        let entry = Rc::get_mut(&mut self.0).expect("nobody else has what was just made");
+        let document = Rc::make_mut(&mut entry.document);
+        (document.version, document.written_by) = (version, written_by);
+        self
+    }
+
+    fn keeper(&self, acceptor: AcceptorId) -> Option<NodeId> {
+        self.0.document.roster.keeper(acceptor)
     }
 }
 

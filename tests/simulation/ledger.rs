@@ -1,33 +1,35 @@
-//! Access of an agent to the ledger: it drives the core's readers and proposers over the network
-//! of the world, as `agent/src/ledger/client.rs` does over the real one.
+//! Access of an agent to the ledger: the core's operations over the network of the world.
 //!
-//! Several operations may be under way at once, each with a ballot of its own. Deadlines only end
-//! attempts; a change without an answer is neither yes nor no (R21).
+//! What is asked, when an attempt ends and what follows from it is `relight_core::ledger::attempt`,
+//! the same that `agent/src/ledger/client.rs` drives over the real network. Here effects become
+//! messages and events, and the deliberate faults that a proposer can have are put around it.
 
-use std::rc::Rc;
+use std::time::Duration;
 
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{AcceptorId, Epoch, HistoryId, Incarnation, NodeId, Term};
-use relight_core::ledger::acceptor::{Reply, Request, Said, Vote};
+use relight_core::ledger::acceptor::{Ask, Reply, Said, Vote};
+use relight_core::ledger::access::{Access, Here};
+use relight_core::ledger::attempt;
 use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::change_roster::PresentedToken;
-use relight_core::ledger::document::{Document, WriteTag};
+use relight_core::ledger::document::Document;
+use relight_core::ledger::effect::{ChangeError, Effect, Input, LedgerError};
 use relight_core::ledger::electorate::Value;
 use relight_core::ledger::formation::Formation;
-use relight_core::ledger::proposer::{self, CasOutcome, Known, Proposer, Step};
-use relight_core::ledger::reader::{Reader, Reading};
+use relight_core::ledger::proposer::Known;
 use relight_core::ledger::roster::Member;
+use relight_core::ledger::routing::Addressed;
+use relight_core::moment::Moment;
 
 use crate::agent::{Message, id, index};
-use crate::chain::Held;
+use crate::chain::{Chain, Held};
 use crate::galera::Node;
 use crate::mutation::Mutation;
 use crate::world::{Event, World};
 
-/// How long one attempt waits for answers.
-const ATTEMPT_MS: u64 = 300;
-/// How many attempts one read or change makes.
-const ATTEMPTS: u32 = 6;
+/// What a vote costs on the disks of the world, about.
+const WRITE_MS: u64 = 4;
 
 /// What the answer to an operation is for.
 #[derive(Debug, Clone)]
@@ -113,45 +115,33 @@ impl Change {
     }
 }
 
-/// What an agent knows about the register; gone when it dies.
-#[derive(Debug, Clone)]
-pub struct Knowledge {
-    known: Known,
-    highest: Ballot,
-    writes: u64,
-}
-
-/// One attempt of an operation.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    operation: Operation,
-    /// Whether it only looks.
-    peeks: bool,
-    count: u32,
-    above: Option<Ballot>,
-    /// How much had been chosen when the operation began.
-    begun_at: usize,
-}
-
-#[derive(Debug, Clone)]
-enum Stage {
-    Reading(Reader<Held>),
-    Proposing(Proposer<Held>),
-}
-
-/// An attempt that is under way.
+/// An operation that is under way.
 #[derive(Debug, Clone)]
 pub struct Talk {
-    ballot: Ballot,
-    stage: Stage,
-    attempt: Attempt,
+    /// Tells it from others of this life.
+    number: u64,
+    what: Operation,
+    operation: attempt::Operation<Held>,
+    /// How much had been chosen when it began.
+    begun_at: usize,
+    /// When it wants to go on.
+    due: u64,
+    /// The attempt of which the rest speaks.
+    ballot: Option<Ballot>,
+    /// How many have answered.
     answered: usize,
-    /// What was last proposed, for an agent that takes silence for a yes.
-    proposed: Option<Held>,
-    /// Requests to acceptors of which nobody has said yet where they live.
-    stranded: Vec<Request<Held>>,
-    /// A newer roster than the agent's own, which tells that.
-    newer: Option<Rc<Document>>,
+    /// What was asked last.
+    asked: Option<Ask<Held>>,
+}
+
+impl Operation {
+    /// What should follow the present value.
+    fn wish(&self, node: Node, chain: &Chain, current: &Held) -> Result<Option<Held>, String> {
+        let Self::Change(change) = self else { return Ok(None) };
+        let next = change.apply(current.document())?;
+        let proven = chain.place(current).is_some();
+        Ok(Some(Held::after(current, proven, next, (node, (**change).clone()))))
+    }
 }
 
 impl World {
@@ -165,358 +155,205 @@ impl World {
             chosen: None,
             witnessed: machine.voter.witnessed.clone(),
         };
-        let knowledge = Knowledge { known, highest: Ballot::FOUNDING, writes: 0 };
-        machine.agent.knowledge = Some(knowledge);
+        let me = (id(node), Incarnation(machine.agent.life));
+        machine.agent.knowledge = Some(Access::new(me, known, Held::first(document)));
     }
 
     /// Begins an operation.
-    pub fn ask_ledger(&mut self, node: Node, operation: Operation) {
-        let peeks = !matches!(operation, Operation::Change(_));
-        let begun_at = self.chain.len();
-        self.attempt(node, Attempt { operation, peeks, count: 0, above: None, begun_at });
-    }
-
-    /// A ballot above everything seen, used by nobody else and never again.
-    fn draw(&mut self, node: Node, above: Option<Ballot>) -> Option<(Ballot, Known)> {
-        let life = Incarnation(self.nodes[node].agent.life);
-        let knowledge = self.nodes[node].agent.knowledge.as_mut()?;
-        let highest = knowledge.highest.max(above.unwrap_or(Ballot::FOUNDING));
-        knowledge.highest = Ballot::above(highest, id(node), life);
-        Some((knowledge.highest, knowledge.known.clone()))
-    }
-
-    fn attempt(&mut self, node: Node, attempt: Attempt) {
-        let Some((ballot, known)) = self.draw(node, attempt.above) else { return };
-        let (stage, requests) = if attempt.peeks {
-            let mut reader = Reader::new(ballot, known);
-            let requests = reader.start();
-            (Stage::Reading(reader), requests)
-        } else {
-            let mut proposer = Proposer::new(ballot, known);
-            let requests = proposer.start();
-            (Stage::Proposing(proposer), requests)
-        };
-        let (proposed, stranded) = (None, Vec::new());
-        let mut talk =
-            Talk { ballot, stage, attempt, answered: 0, proposed, stranded, newer: None };
-        self.send_requests(node, &mut talk, requests);
-        let agent = &mut self.nodes[node].agent;
-        agent.talks.push(talk);
-        let life = agent.life;
-        self.after(ATTEMPT_MS, Event::LedgerDeadline { node, life, ballot });
-    }
-
-    /// One more attempt, after a pause.
-    pub fn attempt_again(&mut self, node: Node, life: u64, attempt: Attempt) {
-        if self.lives(node, life) {
-            self.attempt(node, attempt);
-        }
-    }
-
-    fn send_requests(&mut self, node: Node, talk: &mut Talk, requests: Vec<Request<Held>>) {
-        let agent = &self.nodes[node].agent;
-        let (Some(knowledge), Some(document)) = (&agent.knowledge, &agent.durable.document) else {
-            return;
-        };
-        let own = self.nodes[node].voter.id();
-        let mut letters = Vec::with_capacity(requests.len());
-        for request in requests {
-            let shown = knowledge.known.witnessed.of(request.to);
-            let newer = talk.newer.as_ref();
-            let keeper = if own == Some(request.to) {
-                Some(id(node))
-            } else {
-                newer
-                    .and_then(|it| it.roster.keeper(request.to))
-                    .or_else(|| document.roster.keeper(request.to))
-            };
-            match keeper {
-                Some(keeper) => letters.push((index(keeper), request, shown)),
-                None => talk.stranded.push(request),
+    pub fn ask_ledger(&mut self, node: Node, what: Operation) {
+        let operation = match what {
+            Operation::Change(_) => attempt::Operation::change(),
+            Operation::Round(_) | Operation::Recheck | Operation::Freeze(..) => {
+                attempt::Operation::read()
             }
-        }
-        for (to, request, shown) in letters {
-            self.send(node, to, Message::Request(Box::new(request), shown));
-        }
+        };
+        let (begun_at, due) = (self.chain.len(), self.now);
+        let agent = &mut self.nodes[node].agent;
+        agent.talked += 1;
+        let number = agent.talked;
+        let (ballot, answered, asked) = (None, 0, None);
+        let talk = Talk { number, what, operation, begun_at, due, ballot, answered, asked };
+        self.step(node, talk, Input::Time);
     }
 
     /// A reply arrives.
     pub fn hear_voter(&mut self, node: Node, reply: Reply<Held>) {
-        let talks = &mut self.nodes[node].agent.talks;
-        let Some(place) = talks.iter().position(|it| it.ballot == reply.ballot) else { return };
-        let mut talk = talks.swap_remove(place);
-        talk.answered += 1;
-        self.learn_keepers(node, &mut talk, &reply);
-        if let Some(talk) = self.go_on(node, talk, reply) {
-            self.nodes[node].agent.talks.push(talk);
-        }
-    }
-
-    /// A node that missed changes of the roster learns from the first who did not, where the
-    /// others are.
-    fn learn_keepers(&mut self, node: Node, talk: &mut Talk, reply: &Reply<Held>) {
-        let (Said::Promised(Some(vote)) | Said::Holds { accepted: Some(vote), .. }) = &reply.said
-        else {
+        let Some(talk) = self.take(node, |it| it.operation.ballot() == Some(reply.ballot)) else {
             return;
         };
-        let document = vote.value.document();
-        let own = self.nodes[node].agent.durable.document.as_ref();
-        if !talk.stranded.is_empty() && own.is_none_or(|own| document.version > own.version) {
-            talk.newer = Some(document.clone());
-            let stranded = std::mem::take(&mut talk.stranded);
-            self.send_requests(node, talk, stranded);
+        if self.mutation == Mutation::SettleUnproven
+            && let Said::Promised(Some(vote)) = &reply.said
+            && vote.value.electorate().outgoing.is_some()
+        {
+            self.persuade(node, talk, vote);
+        } else {
+            self.step(node, talk, Input::Reply(reply));
         }
     }
 
-    fn go_on(&mut self, node: Node, mut talk: Talk, reply: Reply<Held>) -> Option<Talk> {
-        let step = match &mut talk.stage {
-            Stage::Reading(reader) => {
-                match reader.on_reply(reply) {
-                    Reading::Wait | Reading::RolledBack(_) => {}
-                    Reading::Send(requests) => self.send_requests(node, &mut talk, requests),
-                    Reading::Chosen(vote) => {
-                        let known = reader.known().clone();
-                        self.conclude(node, &talk.attempt, &known, &vote);
-                        let document = vote.value.document().clone();
-                        self.ledger_answers(node, talk.attempt.operation, document);
-                        return None;
-                    }
-                    Reading::Contended => {
-                        self.give_up(node, talk);
-                        return None;
-                    }
+    /// A question came to nothing, or so it seems to who asked.
+    pub fn ledger_silence(&mut self, node: Node, life: u64, ballot: Ballot, acceptor: AcceptorId) {
+        if self.lives(node, life)
+            && let Some(talk) = self.take(node, |it| it.operation.ballot() == Some(ballot))
+        {
+            self.step(node, talk, Input::Silence(acceptor));
+        }
+    }
+
+    /// An operation wanted to go on by now.
+    pub fn ledger_time(&mut self, node: Node, life: u64, number: u64) {
+        if !self.lives(node, life) {
+            return;
+        }
+        let Some(talk) = self.take(node, |it| it.number == number) else { return };
+        if self.mutation == Mutation::SilenceIsConsent && talk.due <= self.now {
+            self.forge(node, talk);
+        } else {
+            self.step(node, talk, Input::Time);
+        }
+    }
+
+    fn take(&mut self, node: Node, is: impl Fn(&Talk) -> bool) -> Option<Talk> {
+        let talks = &mut self.nodes[node].agent.talks;
+        let place = talks.iter().position(is)?;
+        Some(talks.swap_remove(place))
+    }
+
+    /// Tells an operation what has happened, and does what it asks for.
+    fn step(&mut self, node: Node, mut talk: Talk, input: Input<Held>) {
+        let now = Moment::after_beginning(Duration::from_millis(self.now));
+        let acceptor = self.nodes[node].voter.id();
+        let here = Here { now, acceptor, write_took: Duration::from_millis(WRITE_MS) };
+        talk.answered += usize::from(matches!(input, Input::Reply(_)));
+        let Self { nodes, chain, .. } = self;
+        let Some(access) = &mut nodes[node].agent.knowledge else { return };
+        let what = &talk.what;
+        let wish = |current: &Held| what.wish(node, chain, current);
+        let effects = talk.operation.step(access, here, input, wish);
+        let drawn = talk.operation.ballot();
+        if drawn.is_some() && drawn != talk.ballot {
+            (talk.ballot, talk.answered, talk.asked) = (drawn, 0, None);
+        }
+        let mut over = None;
+        for effect in effects {
+            match effect {
+                Effect::Send(questions) => self.send_questions(node, &mut talk, questions),
+                Effect::WaitUntil(moment) => {
+                    let life = self.nodes[node].agent.life;
+                    let wait = u64::try_from(moment.since(now).as_millis()).unwrap_or(u64::MAX);
+                    talk.due = self.now + wait;
+                    self.after(wait, Event::LedgerTime { node, life, talk: talk.number });
                 }
-                return Some(talk);
-            }
-            Stage::Proposing(proposer) => proposer.on_reply(reply),
-        };
-        self.step(node, talk, step)
-    }
-
-    fn step(&mut self, node: Node, mut talk: Talk, mut step: Step<Held>) -> Option<Talk> {
-        if let Step::Decide { current, chosen } = &step {
-            step = self.decide(node, &mut talk, current, *chosen)?;
-        }
-        let Stage::Proposing(proposer) = &talk.stage else { return None };
-        match step {
-            Step::Wait | Step::Decide { .. } | Step::RolledBack(_) => Some(talk),
-            Step::Send(requests) => {
-                self.send_requests(node, &mut talk, requests);
-                Some(talk)
-            }
-            Step::Chosen(vote) => {
-                let (known, outcome) = (proposer.known().clone(), proposer.outcome());
-                self.conclude(node, &talk.attempt, &known, &vote);
-                match outcome {
-                    CasOutcome::Applied(value) => {
-                        let document = value.document().clone();
-                        self.ledger_answers(node, talk.attempt.operation, document);
-                    }
-                    CasOutcome::Conflict(value) => self.kept(node, talk.attempt, &value),
-                    CasOutcome::NotProposed | CasOutcome::Unknown => {}
+                Effect::Witness(witnessed) => {
+                    self.nodes[node].voter.witnessed.raise(&witnessed);
                 }
-                None
+                Effect::Publish(value) => self.believe(node, &talk, &value),
+                // The world finds every node, and nobody waits for what was abandoned.
+                Effect::Follow(_) | Effect::Abandon | Effect::Notice(_) => {}
+                Effect::Done(outcome) => over = Some(outcome),
             }
-            Step::Retry { above, electorate } => {
-                let known = Known { electorate, ..proposer.known().clone() };
-                self.learn(node, &known);
-                self.unless_sent(node, talk, Some(above), usize::MAX);
-                None
-            }
-            Step::Refused(_) => {
-                self.unless_sent(node, talk, None, 0);
-                None
-            }
-            Step::Unfounded => {
-                self.violate("anytime_one_chain", format!("node {node} meets empty records only"));
-                None
-            }
+        }
+        match over {
+            Some(outcome) => self.ledger_is_done(node, talk, outcome),
+            None => self.nodes[node].agent.talks.push(talk),
         }
     }
 
-    /// What should follow the value that a quorum knows of.
-    fn decide(
-        &mut self,
-        node: Node,
-        talk: &mut Talk,
-        current: &Held,
-        chosen: bool,
-    ) -> Option<Step<Held>> {
-        let proven = chosen && self.chain.place(current).is_some();
-        let wanted = match &talk.attempt.operation {
-            Operation::Change(change) => match change.apply(current.document()) {
-                Ok(next) => {
-                    let next = self.stamp(node, current.document(), next)?;
-                    let wish = (node, (**change).clone());
-                    let next = Held::after(current, proven, next, wish);
-                    talk.proposed = Some(next.clone());
-                    proposer::Change::Replace(next)
-                }
-                Err(why) if chosen => {
-                    self.log(|| format!("ledger refuses node {node} {}: {why}", change.word()));
-                    return None;
-                }
-                Err(_) => proposer::Change::Keep,
-            },
-            Operation::Round(_) | Operation::Recheck | Operation::Freeze(..) => {
-                proposer::Change::Keep
+    fn send_questions(&mut self, node: Node, talk: &mut Talk, questions: Vec<Addressed<Held>>) {
+        for Addressed { node: keeper, request, shown } in questions {
+            let (to, ballot, acceptor) = (index(keeper), request.ballot, request.to);
+            talk.asked = Some(request.ask.clone());
+            let machine = &self.nodes[to];
+            // Who is there and has no agent says so; a broken connection tells nothing.
+            let refused = machine.powered && !machine.agent.up && self.linked(node, to);
+            let broken = self.lossy() && to != node && self.rng.u8(..) < 40;
+            if refused || broken {
+                let (life, delay) = (self.nodes[node].agent.life, self.delay_ms());
+                self.after(delay, Event::LedgerSilence { node, life, ballot, acceptor });
             }
-        };
-        let Stage::Proposing(proposer) = &mut talk.stage else { return None };
-        match proposer.propose(wanted.clone()) {
-            Ok(step) => Some(step),
-            Err(_) if self.mutation == Mutation::SettleUnproven => {
-                Some(Self::persuade(proposer, current, wanted))
-            }
-            Err(_) => proposer.propose(proposer::Change::Keep).ok(),
+            self.send(node, to, Message::Request(Box::new(request), shown));
         }
     }
 
-    /// Makes a proposer believe that everybody holds this value, so that it may settle it.
-    fn persuade(
-        proposer: &mut Proposer<Held>,
-        current: &Held,
-        wanted: proposer::Change<Held>,
-    ) -> Step<Held> {
-        *proposer = Proposer::new(proposer.ballot(), proposer.known().clone());
-        proposer.start();
-        for from in current.electorate().everybody() {
-            let vote = Vote { ballot: Ballot::FOUNDING, value: current.clone() };
-            let said = Said::Promised(Some(vote));
-            let reply = Reply { from, ballot: proposer.ballot(), record_counter: None, said };
-            if matches!(proposer.on_reply(reply), Step::Decide { .. }) {
-                return proposer.propose(wanted).unwrap_or(Step::Wait);
-            }
-        }
-        Step::Wait
-    }
-
-    /// Every value that is proposed differs from every other (R21).
-    fn stamp(&mut self, node: Node, current: &Document, next: Document) -> Option<Document> {
-        let life = self.nodes[node].agent.life;
-        let knowledge = self.nodes[node].agent.knowledge.as_mut()?;
-        knowledge.writes += 1;
-        let written_by = WriteTag { node: id(node), number: (life << 24) + knowledge.writes };
-        Some(Document { version: current.version + 1, written_by, ..next })
-    }
-
-    /// A value was kept: that was the wish of a read, and a reason to go again for a change.
-    fn kept(&mut self, node: Node, attempt: Attempt, value: &Held) {
-        let document = value.document().clone();
-        match &attempt.operation {
-            Operation::Change(change) => match change.apply(&document) {
-                Ok(_) => self.again(node, attempt, None, usize::MAX),
-                Err(why) => {
-                    self.log(|| format!("ledger refuses node {node} {}: {why}", change.word()));
-                }
-            },
-            Operation::Round(_) | Operation::Recheck | Operation::Freeze(..) => {
-                self.ledger_answers(node, attempt.operation, document);
-            }
-        }
-    }
-
-    fn conclude(&mut self, node: Node, attempt: &Attempt, known: &Known, vote: &Vote<Held>) {
-        self.anytime_only_what_was_chosen_is_believed(node, attempt.begun_at, &vote.value);
-        self.learn(node, known);
-        let document = vote.value.document();
+    /// A value is taken for chosen.
+    fn believe(&mut self, node: Node, talk: &Talk, value: &Held) {
+        self.anytime_only_what_was_chosen_is_believed(node, talk.begun_at, value);
+        let document = value.document();
         let cached = &mut self.nodes[node].agent.durable.document;
         if cached.as_ref().is_none_or(|cached| cached.version < document.version) {
             *cached = Some(document.clone());
         }
     }
 
-    fn learn(&mut self, node: Node, known: &Known) {
-        let machine = &mut self.nodes[node];
-        let Some(knowledge) = &mut machine.agent.knowledge else { return };
-        if known.electorate.version > knowledge.known.electorate.version {
-            knowledge.known.electorate = known.electorate.clone();
-        }
-        knowledge.known.chosen = knowledge.known.chosen.max(known.chosen);
-        for acceptor in known.electorate.everybody() {
-            if let Some(counter) = known.witnessed.of(acceptor) {
-                let _ = knowledge.known.witnessed.admit(acceptor, counter);
+    fn ledger_is_done(
+        &mut self,
+        node: Node,
+        talk: Talk,
+        outcome: Result<Held, ChangeError<String>>,
+    ) {
+        match outcome {
+            Ok(value) => {
+                self.believe(node, &talk, &value);
+                self.ledger_answers(node, talk.what, value.document().clone());
+            }
+            Err(ChangeError::Refused(why)) => self.log(|| {
+                let what = match &talk.what {
+                    Operation::Change(change) => change.word(),
+                    Operation::Round(_) | Operation::Recheck | Operation::Freeze(..) => "a read",
+                };
+                format!("ledger refuses node {node} {what}: {why}")
+            }),
+            Err(ChangeError::Unreachable(why)) => {
+                if why == LedgerError::Unfounded {
+                    let detail = format!("node {node} meets empty records only");
+                    self.violate("anytime_one_chain", detail);
+                }
+                self.log(|| format!("node {node} does not reach the ledger: {why}"));
+                self.ledger_fails(node, &talk.what);
+            }
+            // Neither yes nor no: the next round reads it again (R21).
+            Err(ChangeError::Unknown) => {
+                if self.mutation == Mutation::UnknownIsYes
+                    && let Some(Ask::Accept { value, .. }) = talk.asked.clone()
+                {
+                    self.believe(node, &talk, &value);
+                    self.ledger_answers(node, talk.what, value.document().clone());
+                }
             }
         }
-        machine.voter.witnessed.clone_from(&knowledge.known.witnessed);
     }
 
-    /// The time of an attempt is over.
-    pub fn ledger_deadline(&mut self, node: Node, life: u64, ballot: Ballot) {
-        if !self.lives(node, life) {
-            return;
+    /// Tells a proposer that everybody holds this, so that it settles what may not be chosen.
+    fn persuade(&mut self, node: Node, talk: Talk, vote: &Vote<Held>) {
+        let number = talk.number;
+        let ballot = talk.operation.ballot();
+        self.nodes[node].agent.talks.push(talk);
+        for from in vote.value.electorate().everybody() {
+            let said = Said::Promised(Some(vote.clone()));
+            let Some(talk) = self.take(node, |it| it.number == number) else { return };
+            let Some(ballot) = ballot else { return };
+            let reply = Reply { from, ballot, record_counter: None, said };
+            self.step(node, talk, Input::Reply(reply));
         }
-        let talks = &mut self.nodes[node].agent.talks;
-        let Some(place) = talks.iter().position(|it| it.ballot == ballot) else { return };
-        let mut talk = talks.swap_remove(place);
-        if self.mutation == Mutation::SilenceIsConsent {
-            match self.forge(node, talk) {
-                Some(rest) => talk = rest,
-                None => return,
-            }
-        }
-        self.give_up(node, talk);
     }
 
     /// A broken proposer counts those who did not answer.
-    fn forge(&mut self, node: Node, mut talk: Talk) -> Option<Talk> {
-        if talk.answered == 0 {
-            return Some(talk);
+    fn forge(&mut self, node: Node, talk: Talk) {
+        let (number, proposes) = (talk.number, !matches!(talk.asked, None | Some(Ask::Peek)));
+        let forges = proposes && talk.answered > 0;
+        self.nodes[node].agent.talks.push(talk);
+        let everybody = self.document.roster.electorate.everybody();
+        for from in everybody.iter().cycle().take(if forges { 2 * everybody.len() } else { 0 }) {
+            let Some(talk) = self.take(node, |it| it.number == number) else { return };
+            let Some(ballot) = talk.operation.ballot() else {
+                return self.nodes[node].agent.talks.push(talk);
+            };
+            let accepting = matches!(talk.asked, Some(Ask::Accept { .. }));
+            let reply = Self::forged(*from, ballot, accepting);
+            self.step(node, talk, Input::Reply(reply));
         }
-        for _ in 0..2 {
-            for from in self.document.roster.electorate.everybody() {
-                let Stage::Proposing(proposer) = &mut talk.stage else { return Some(talk) };
-                let accepting = talk.proposed.is_some();
-                let reply = Self::forged(from, proposer.ballot(), accepting);
-                let step = proposer.on_reply(reply);
-                talk = self.step(node, talk, step)?;
-            }
+        if let Some(talk) = self.take(node, |it| it.number == number) {
+            self.step(node, talk, Input::Time);
         }
-        Some(talk)
-    }
-
-    /// An attempt ends without a result.
-    fn give_up(&mut self, node: Node, talk: Talk) {
-        let answered = talk.answered;
-        match &talk.stage {
-            Stage::Reading(_) if answered == 0 => self.ledger_fails(node, &talk.attempt.operation),
-            Stage::Reading(_) => {
-                // Somebody is at work on it, or a minority holds more: a full round settles that.
-                self.attempt(node, Attempt { peeks: false, ..talk.attempt });
-            }
-            Stage::Proposing(_) => self.unless_sent(node, talk, None, answered),
-        }
-    }
-
-    /// What was sent and not answered ends here, because nothing follows from it (R21).
-    fn unless_sent(&mut self, node: Node, talk: Talk, above: Option<Ballot>, answered: usize) {
-        let Stage::Proposing(proposer) = &talk.stage else { return };
-        if matches!(proposer.outcome(), CasOutcome::Unknown) {
-            if self.mutation == Mutation::UnknownIsYes
-                && let Some(value) = talk.proposed.clone()
-            {
-                let vote = Vote { ballot: talk.ballot, value };
-                let known = proposer.known().clone();
-                self.conclude(node, &talk.attempt, &known, &vote);
-                let document = vote.value.document().clone();
-                self.ledger_answers(node, talk.attempt.operation, document);
-            }
-            return;
-        }
-        self.again(node, talk.attempt, above, answered);
-    }
-
-    fn again(&mut self, node: Node, attempt: Attempt, above: Option<Ballot>, answered: usize) {
-        let count = attempt.count + 1;
-        if count >= ATTEMPTS || (answered <= 1 && attempt.count >= 1) {
-            self.ledger_fails(node, &attempt.operation);
-            return;
-        }
-        let life = self.nodes[node].agent.life;
-        let above = attempt.above.max(above);
-        let attempt = Box::new(Attempt { count, above, ..attempt });
-        // Duels end because each node waits differently long.
-        let delay = 5 + (node as u64 + 1) * 3 * u64::from(count);
-        self.after(delay, Event::LedgerAttempt { node, life, attempt });
     }
 }

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
-use relight_core::ids::Epoch;
+use relight_core::ids::{AcceptorId, Epoch};
 use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
@@ -15,7 +15,6 @@ use crate::agent::{Agent, Message};
 use crate::chain::Chain;
 use crate::faults::Fault;
 use crate::galera::{Datadir, Node, Server, Truth, Used, ViewText};
-use crate::ledger::Attempt;
 use crate::mutation::Mutation;
 use crate::voter::Voter;
 
@@ -30,10 +29,10 @@ pub enum Event {
     Deliver { from: Node, to: Node, message: Message },
     /// An acceptor's record has reached the disk.
     RecordSynced { node: Node, life: u64 },
-    /// The time of an attempt on the ledger is over.
-    LedgerDeadline { node: Node, life: u64, ballot: Ballot },
-    /// One more attempt.
-    LedgerAttempt { node: Node, life: u64, attempt: Box<Attempt> },
+    /// An operation on the ledger wanted to go on by now.
+    LedgerTime { node: Node, life: u64, talk: u64 },
+    /// A question to an acceptor came to nothing.
+    LedgerSilence { node: Node, life: u64, ballot: Ballot, acceptor: AcceptorId },
     /// The next act of a plan.
     Act { node: Node, life: u64, plan: u64 },
     /// A node that was asked to freeze waits for its hands.
@@ -72,8 +71,8 @@ impl Event {
             | Self::SurveyOver { node, .. }
             | Self::Deliver { to: node, .. }
             | Self::RecordSynced { node, .. }
-            | Self::LedgerDeadline { node, .. }
-            | Self::LedgerAttempt { node, .. }
+            | Self::LedgerTime { node, .. }
+            | Self::LedgerSilence { node, .. }
             | Self::Act { node, .. }
             | Self::FreezeHands { node, .. }
             | Self::FreezeStops { node, .. }
@@ -334,11 +333,9 @@ impl World {
             Event::SurveyOver { node, life, round } => self.survey_over(node, life, round),
             Event::Deliver { from, to, message } => self.receive(from, to, message),
             Event::RecordSynced { node, life } => self.record_synced(node, life),
-            Event::LedgerDeadline { node, life, ballot } => {
-                self.ledger_deadline(node, life, ballot)
-            }
-            Event::LedgerAttempt { node, life, attempt } => {
-                self.attempt_again(node, life, *attempt)
+            Event::LedgerTime { node, life, talk } => self.ledger_time(node, life, talk),
+            Event::LedgerSilence { node, life, ballot, acceptor } => {
+                self.ledger_silence(node, life, ballot, acceptor);
             }
             Event::Act { node, life, plan } => self.carry_out_next(node, life, plan),
             Event::FreezeHands { node, life, epoch, tries } => {

@@ -196,8 +196,8 @@ impl Voter {
     }
 
     /// Takes note of what the other acceptors have shown.
-    pub fn witness(&self, witnessed: Witnessed) {
-        *self.witnessed.lock().unwrap_or_else(PoisonError::into_inner) = witnessed;
+    pub fn witness(&self, witnessed: &Witnessed) {
+        self.witnessed.lock().unwrap_or_else(PoisonError::into_inner).raise(witnessed);
     }
 
     /// Answers one request, after those that came before it. A caller that gives up while it waits

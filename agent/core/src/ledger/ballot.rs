@@ -79,6 +79,19 @@ impl Witnessed {
         Ok(())
     }
 
+    /// Takes in what was noted elsewhere, and says whether any counter is higher now. None becomes
+    /// lower: attempts overlap, and the one that ends last may have begun first.
+    pub fn raise(&mut self, other: &Self) -> bool {
+        let mut higher = false;
+        for (acceptor, shown) in &other.0 {
+            if self.of(*acceptor) < Some(*shown) {
+                self.0.insert(*acceptor, *shown);
+                higher = true;
+            }
+        }
+        higher
+    }
+
     /// The highest counter seen from this acceptor, if it was ever seen.
     #[must_use]
     pub fn of(&self, acceptor: AcceptorId) -> Option<u64> {
@@ -120,5 +133,15 @@ mod tests {
         let refused = RolledBack { acceptor: a, shown: 4, witnessed: 5 };
         assert_eq!(witnessed.admit(a, 4), Err(refused));
         assert_eq!(witnessed.of(a), Some(5));
+    }
+
+    #[test]
+    fn what_was_witnessed_elsewhere_lowers_nothing() {
+        let (a, b) = (AcceptorId::from_number(1), AcceptorId::from_number(2));
+        let of = |counters: &[(AcceptorId, u64)]| Witnessed(counters.iter().copied().collect());
+        let mut witnessed = of(&[(a, 5)]);
+        assert!(witnessed.raise(&of(&[(a, 4), (b, 1)])), "one is new");
+        assert!(!witnessed.raise(&of(&[(a, 5), (b, 0)])));
+        assert_eq!(witnessed, of(&[(a, 5), (b, 1)]));
     }
 }

@@ -63,6 +63,12 @@ impl<V: Value> Reader<V> {
         missing.map(|to| Request { to: *to, stamp, ballot: self.tag, ask: Ask::Peek }).collect()
     }
 
+    /// The ballot that names this read.
+    #[must_use]
+    pub const fn tag(&self) -> Ballot {
+        self.tag
+    }
+
     /// What the next attempt may begin with: everything that this one has learned.
     #[must_use]
     pub const fn known(&self) -> &Known {

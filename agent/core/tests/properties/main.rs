@@ -13,6 +13,7 @@
 )]
 
 mod admitting;
+mod attempting;
 mod cases;
 mod changing;
 mod deadlines;

@@ -238,7 +238,7 @@ fn what_other_acceptors_have_shown_outlives_the_process() {
         let voter = Voter::create(&Store::open(dir.path()).unwrap(), founding()).unwrap();
         let mut witnessed = voter.witnessed();
         witnessed.admit(other, 41).unwrap();
-        voter.witness(witnessed);
+        voter.witness(&witnessed);
         said(&voter, request(5, Ask::Prepare)).unwrap();
     }
     let voter = Voter::resume(&Store::open(dir.path()).unwrap());
