@@ -2,11 +2,12 @@
 //! core's own, so a test cannot show an answer to a verdict that is never given.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember, ViewStamp};
+use relight_core::evidence::network::ClientNetwork;
 use relight_core::evidence::observation::{
     Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
@@ -124,6 +125,8 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
             size: Some(3),
             members: Vec::new(),
             read_only: Some(false),
+            network: ClientNetwork::At(BTreeSet::from([IpAddr::V6(Ipv6Addr::UNSPECIFIED)])),
+            serves_as_donor: Some(true),
         }),
         position: at(1042, Quality::Live),
         frontier: Frontier::Known {

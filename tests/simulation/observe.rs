@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember};
+use relight_core::evidence::network::ClientNetwork;
 use relight_core::evidence::observation::{
     Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
@@ -351,6 +352,8 @@ impl World {
             size: Some(process.component.len() as u64),
             members: process.component.iter().map(named).collect(),
             read_only: Some(process.read_only),
+            network: ClientNetwork::of(Some("*"), Some("OFF"), Some("3306")),
+            serves_as_donor: Some(true),
         }
     }
 }

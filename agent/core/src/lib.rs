@@ -10,9 +10,12 @@
 //! 5. [`ledger`]: the replicated register and the document that it holds.
 //! 6. [`recovery`]: the deciding line; [`coordinator`]: who acts on it.
 //! 7. [`certificate`]: when one is renewed, and when people are warned.
+//! 8. [`clients`]: where clients may go; [`diagnosis`]: what people and programs are told.
 
 pub mod certificate;
+pub mod clients;
 pub mod coordinator;
+pub mod diagnosis;
 pub mod evidence;
 pub mod files;
 pub mod ids;

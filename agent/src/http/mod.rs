@@ -20,12 +20,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use relight_core::clients::serving::Asker;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-pub use self::check::{DatabaseHealth, FRESH_MAX, database_health};
+pub use self::check::{DatabaseHealth, database_health};
 use self::crowd::accept_all;
 use crate::snapshot::Picture;
 
@@ -86,9 +87,11 @@ async fn http_connection(
     dropped: DroppedGossip,
     limits: Limits,
 ) {
+    let asker = check::asker(stream.peer_addr().ok().map(|peer| peer.ip()));
     let answer = service_fn(move |request: Request<Incoming>| {
         let picture = pictures.borrow().clone();
-        let response = respond(request.method(), request.uri().path(), &picture, &dropped);
+        let asked = (request.method(), request.uri().path(), asker);
+        let response = respond(asked, &picture, &dropped);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -103,7 +106,8 @@ async fn http_connection(
 }
 
 async fn agent_check_connection(mut stream: TcpStream, pictures: Pictures, limits: Limits) {
-    let health = database_health(&pictures.borrow().clone(), Instant::now());
+    let asker = check::asker(stream.peer_addr().ok().map(|peer| peer.ip()));
+    let health = database_health(&pictures.borrow().clone(), Instant::now(), asker);
     let line = agent_check_line(&health);
     let _ = timeout(limits.whole, async {
         stream.write_all(line.as_bytes()).await?;
@@ -112,18 +116,20 @@ async fn agent_check_connection(mut stream: TcpStream, pictures: Pictures, limit
     .await;
 }
 
-/// `ready up 100%`, or `down #` and the reason up to the end of the line.
+/// `up` and the weight, or `down #` and the reason up to the end of the line.
+///
+/// Never `ready`: that would end a maintenance (`maint`, `drain`) that an operator has set, and
+/// Relight sets none.
 fn agent_check_line(health: &DatabaseHealth) -> String {
     if health.serves {
-        return "ready up 100%\n".to_owned();
+        return format!("up {}%\n", health.weight);
     }
     let reason: String = health.reason.chars().filter(|letter| !letter.is_control()).collect();
     format!("down #{reason}\n")
 }
 
 fn respond(
-    method: &Method,
-    path: &str,
+    (method, path, asker): (&Method, &str, Asker),
     picture: &Picture,
     dropped: &DroppedGossip,
 ) -> Response<Full<Bytes>> {
@@ -134,7 +140,7 @@ fn respond(
     let of = |good: bool| if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     match path {
         "/" if checks => {
-            let health = database_health(picture, now);
+            let health = database_health(picture, now, asker);
             plain(of(health.serves), TEXT, format!("{}\n", health.reason))
         }
         "/health/live" if reads => plain(StatusCode::OK, TEXT, "alive\n".to_owned()),
@@ -144,7 +150,7 @@ fn respond(
             plain(of(ready.is_ok()), TEXT, format!("{text}\n"))
         }
         "/health/db" if reads => {
-            let health = database_health(picture, now);
+            let health = database_health(picture, now, asker);
             match serde_json::to_string(&health) {
                 Ok(json) => plain(of(health.serves), JSON, json + "\n"),
                 Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error.to_string()),

@@ -8,6 +8,7 @@
 
 use std::net::SocketAddr;
 
+use relight_core::evidence::network::ClientNetwork;
 use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
 use relight_core::ids::Epoch;
 use relight_core::ledger::document::{Document, Step};
@@ -107,7 +108,11 @@ fn clients_are_sent_only_to_a_server_that_serves() {
             galera(|it| it.component = Component::NonPrimary),
             "db-a is in no primary component (non-primary, synced)",
         ),
-        (galera(|it| it.state = WsrepState::Donor), "db-a is not synced or not ready (donor)"),
+        (
+            galera(|it| (it.state, it.serves_as_donor) = (WsrepState::Donor, None)),
+            "db-a gives a state transfer that may stop clients (donor)",
+        ),
+        (galera(|it| it.state = WsrepState::Joined), "db-a is not synced or not ready (joined)"),
         (galera(|it| it.ready = false), "db-a is not synced or not ready (synced)"),
         (
             galera(|it| it.group = Some("prod.f1".into())),
@@ -135,20 +140,72 @@ fn clients_are_sent_only_to_a_server_that_serves() {
         ),
     ];
     for (picture, reason) in table {
-        let health = database_health(&picture, now);
-        assert_eq!(health.reason, reason);
-        assert_eq!(health.serves, reason == "db-a serves", "{reason}");
-        let line = agent_check_line(&health);
-        let expected =
-            if health.serves { "ready up 100%\n".to_owned() } else { format!("down #{reason}\n") };
-        assert_eq!(line, expected);
+        for asker in [Asker::SameMachine, Asker::Elsewhere] {
+            let health = database_health(&picture, now, asker);
+            assert_eq!(health.reason, reason);
+            assert_eq!(health.serves, reason == "db-a serves", "{reason}");
+            let line = agent_check_line(&health);
+            let up = || "up 100%\n".to_owned();
+            let expected = if health.serves { up() } else { format!("down #{reason}\n") };
+            assert_eq!(line, expected);
+        }
     }
+}
+
+/// Two of three come back with a full transfer, and the third gives it.
+#[test]
+fn a_donor_serves_and_is_not_preferred() {
+    let donor = changed(|own| own.galera.as_mut().unwrap().state = WsrepState::Donor);
+    let health = database_health(&donor, Instant::now(), Asker::Elsewhere);
+    assert!(health.serves, "{health:?}");
+    assert_eq!(health.reason, "db-a serves, and gives a state transfer");
+    assert_eq!(agent_check_line(&health), "up 50%\n");
+}
+
+#[test]
+fn a_server_on_loopback_serves_only_its_machine() {
+    let network = |words: &str, skip: &str| {
+        let network = ClientNetwork::of(Some(words), Some(skip), Some("3306"));
+        changed(|own| own.galera.as_mut().unwrap().network = network)
+    };
+    let loopback = "the server of db-a listens on loopback only";
+    let nobody = "the server of db-a takes nobody over the network (skip_networking)";
+    for (picture, reason) in [
+        (network("127.0.0.1", "OFF"), loopback),
+        (network("::1", "OFF"), loopback),
+        (network("*", "ON"), nobody),
+        (network("some-name", "OFF"), "where the server of db-a listens is not known"),
+    ] {
+        let ask = |asker| database_health(&picture, Instant::now(), asker);
+        let elsewhere = ask(Asker::Elsewhere);
+        assert_eq!((elsewhere.serves, elsewhere.reason.as_str()), (false, reason));
+        assert_eq!(agent_check_line(&elsewhere), format!("down #{reason}\n"));
+        assert!(ask(Asker::SameMachine).serves, "its unix socket is there");
+    }
+    let both = network("127.0.0.1,192.168.7.1", "OFF");
+    let health = database_health(&both, Instant::now(), Asker::Elsewhere);
+    let listens = vec!["127.0.0.1".to_owned(), "192.168.7.1".to_owned()];
+    assert_eq!((health.serves, health.listens), (true, Some(listens)));
+}
+
+#[test]
+fn who_asks_is_told_by_the_address() {
+    let asker = |address: &str| check::asker(address.parse().ok());
+    for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "127.3.2.1"] {
+        assert_eq!(asker(here), Asker::SameMachine, "{here}");
+    }
+    // The machine's own address too: what listens on loopback only is not there.
+    for elsewhere in ["10.0.0.1", "fd00::1", "::ffff:10.0.0.1"] {
+        assert_eq!(asker(elsewhere), Asker::Elsewhere, "{elsewhere}");
+    }
+    assert_eq!(check::asker(None), Asker::Elsewhere);
 }
 
 /// A quorum of the ledger is not needed to serve: losing it never stops a database.
 #[test]
 fn neither_a_lost_quorum_nor_adoption_turns_clients_away() {
-    let serves = |picture: &Picture| database_health(picture, Instant::now()).serves;
+    let serves =
+        |picture: &Picture| database_health(picture, Instant::now(), Asker::Elsewhere).serves;
     assert!(serves(&with(alone(), |member| member.quorum = false)));
     let mut adopted = document();
     adopted.lineage[0].lane = Lane::Adopted;
@@ -273,7 +330,7 @@ async fn the_agent_check_says_one_line_and_ends() {
     let at = listener.local_addr().unwrap();
     let (pictures, seen) = watch::channel(Arc::new(alone()));
     let task = tokio::spawn(serve_agent_check(listener, seen, Limits::default()));
-    assert_eq!(talk(at, "").await, "ready up 100%\n");
+    assert_eq!(talk(at, "").await, "up 100%\n");
     pictures.send(Arc::new(fresh(stranger()))).unwrap();
     assert_eq!(talk(at, "anything\n").await, "down #db-a is not a member of any cluster\n");
     task.abort();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relight_core::certificate::life_of;
+use relight_core::clients::serving::serves;
 use relight_core::ids::{
     AcceptorId, ClusterId, ClusterName, Epoch, Formation, NodeId, NodeName, Seqno, Term,
 };
@@ -379,11 +380,9 @@ pub async fn until_it_serves(
             report.done("synced", "the server is Synced").await;
         }
         let watching = !document.in_charge && synced;
-        let open = own
-            .and_then(|own| own.galera.as_ref())
-            .is_some_and(|galera| galera.read_only != Some(true));
+        let open = serves(document, &known.survey, member.me).is_ok();
         let votes = document.roster.votes(member.me);
-        let serves = matches!(known.judgement.verdict, Verdict::Healthy | Verdict::Degraded { .. });
+        let formed = matches!(known.judgement.verdict, Verdict::Healthy | Verdict::Degraded { .. });
         if witness && known.quorum && votes {
             report.finish("this node is a witness: it votes").await;
             return Ok(());
@@ -394,7 +393,7 @@ pub async fn until_it_serves(
                 .await;
             return Ok(());
         }
-        if synced && open && serves && known.gate_closed && votes {
+        if synced && open && formed && known.gate_closed && votes {
             let last = begin.elapsed() >= FOUNDING_MAX;
             if !last && !settled_in(host, member, report, &mut told).await {
                 continue;

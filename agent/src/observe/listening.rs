@@ -4,7 +4,9 @@
 //! runs, and answers at no socket (facts/galera.md, fact 8). Its process belongs to another user,
 //! and the daemon cannot see it; what listens everybody may read (proc_net(5)).
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// Where the kernel lists the sockets of our network.
@@ -21,13 +23,43 @@ pub fn listens(network: &Path, port: u16) -> Option<bool> {
 }
 
 fn has_listener(list: &str, port: u16) -> bool {
-    list.lines().any(|line| {
+    listeners(list, port).next().is_some()
+}
+
+/// The local addresses at which somebody listens at `port`, as the list has them.
+fn listeners(list: &str, port: u16) -> impl Iterator<Item = &str> {
+    list.lines().filter_map(move |line| {
         // Number, local address, remote address, state; addresses in hexadecimal.
         let mut words = line.split_whitespace().skip(1);
-        let local = words.next().and_then(|address| address.rsplit_once(':'));
-        let at = local.and_then(|(_, at)| u16::from_str_radix(at, 16).ok());
-        at == Some(port) && words.nth(1) == Some(LISTENING)
+        let (address, at) = words.next()?.rsplit_once(':')?;
+        let found = u16::from_str_radix(at, 16).ok()? == port;
+        (found && words.nth(1) == Some(LISTENING)).then_some(address)
     })
+}
+
+/// The addresses at which somebody listens at `port`. `None` when neither list can be read, or one
+/// of them says something else than an address.
+#[must_use]
+pub fn addresses(network: &Path, port: u16) -> Option<BTreeSet<IpAddr>> {
+    let lists = ["tcp", "tcp6"].map(|name| fs::read_to_string(network.join(name)).ok());
+    if lists.iter().all(Option::is_none) {
+        return None;
+    }
+    lists.iter().flatten().flat_map(|list| listeners(list, port)).map(address).collect()
+}
+
+/// An address as the kernel prints it: words of 32 bits, each as a number of this machine.
+fn address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| {
+        let digits = text.get(at..at + 8)?;
+        u32::from_str_radix(digits, 16).ok().map(u32::to_ne_bytes)
+    };
+    let bytes: Vec<u8> = (0..text.len()).step_by(8).map(word).collect::<Option<Vec<_>>>()?.concat();
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +75,8 @@ mod tests {
             let Ok(listener) = TcpListener::bind(address) else { continue };
             let port = listener.local_addr().unwrap().port();
             assert_eq!(listens(Path::new(NETWORK), port), Some(true), "{address}");
+            let at = listener.local_addr().unwrap().ip();
+            assert_eq!(addresses(Path::new(NETWORK), port), Some(BTreeSet::from([at])));
             let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let from = ours.local_addr().unwrap().port();
             assert_eq!(listens(Path::new(NETWORK), from), Some(false), "{address}");
@@ -55,6 +89,7 @@ mod tests {
     fn without_a_list_nothing_is_known() {
         let nowhere = tempfile::tempdir().unwrap();
         assert_eq!(listens(nowhere.path(), 4567), None);
+        assert_eq!(addresses(nowhere.path(), 4567), None);
         fs::write(nowhere.path().join("tcp6"), "  sl  local_address\nnonsense\n 1: x y 0A")
             .unwrap();
         assert_eq!(listens(nowhere.path(), 4567), Some(false));

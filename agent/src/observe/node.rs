@@ -21,6 +21,7 @@ use relight_core::lineage::permit::Standing;
 use relight_core::position::{Position, Quality, StoredPosition};
 use tokio::time::{Instant, sleep};
 
+use super::clients::{client_network, serves_as_donor};
 use super::ending::{Ending, EndingLook, processor_time};
 use super::evidence::{Evidence, Setting, setting};
 use super::listening::{NETWORK, listens};
@@ -495,6 +496,8 @@ fn live(
         size: status.cluster_size,
         members,
         read_only: facts.variable("read_only").map(|value| value.eq_ignore_ascii_case("ON")),
+        network: client_network(facts, Path::new(NETWORK)),
+        serves_as_donor: serves_as_donor(facts),
     }
 }
 

@@ -86,7 +86,8 @@ impl Drop for Asking<'_> {
 
 const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', \
      'wsrep_cluster_name', 'wsrep_provider_options', 'wsrep_on', 'version', 'datadir', \
-     'innodb_flush_log_at_trx_commit', 'wsrep_node_name', 'wsrep_node_address')";
+     'innodb_flush_log_at_trx_commit', 'wsrep_node_name', 'wsrep_node_address', 'bind_address', \
+     'skip_networking', 'port', 'wsrep_sst_method', 'wsrep_sst_donor_rejects_queries')";
 
 const MEMBERS: &str =
     "SELECT node_uuid, node_name, node_incoming_address FROM mysql.wsrep_cluster_members";

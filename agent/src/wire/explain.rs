@@ -1,9 +1,10 @@
 //! `GetExplanation`: the evidence behind the verdict, and the rules that were asked.
 //!
-//! The answers to the rules are read from the judgement of the round and from [`formation`], the
-//! function that makes it: a rule that stopped the questions `fails` or is `unknown`, those before
-//! it hold, those after it were not asked.
+//! The answers to the rules are read from the judgement of the round and from the questions that
+//! made it ([`inquiry`]): a rule that stopped them `fails` or is `unknown`, those before it hold,
+//! those after it were not asked.
 
+use relight_core::diagnosis::rules::inquiry;
 use relight_core::evidence::frontier::{Frontier, ViewFile};
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::ids::NodeId;
@@ -11,7 +12,7 @@ use relight_core::ledger::document::Step;
 use relight_core::ledger::formation::Formation;
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::epoch::Lane;
-use relight_core::recovery::form::formation;
+use relight_core::recovery::form::{FormationQuestion, Inquiry};
 use relight_core::recovery::hold::Hold;
 use relight_core::recovery::judge::{Scenario, Verdict};
 use relight_core::recovery::plan::node_plan;
@@ -196,22 +197,9 @@ const NOT_ASKED: &str = "not asked";
 type Answer = (&'static str, String);
 
 fn rules(seen: Seen<'_>) -> Vec<v1::RuleAnswer> {
-    let judgement = &seen.member.judgement;
-    let silent = matches!(judgement.verdict, Verdict::Hold(Hold::HolderSilent { .. }));
-    // The scenarios for which the core judges a new formation.
-    let forms = match &judgement.scenario {
-        Scenario::Down => true,
-        Scenario::Spent { .. } => !silent,
-        Scenario::Paused
-        | Scenario::Watching { .. }
-        | Scenario::ForeignPrimary { .. }
-        | Scenario::Forming { .. }
-        | Scenario::Serving { .. }
-        | Scenario::Parted { .. } => false,
-    };
-    let asked = forms.then(|| formation(seen.document(), &seen.member.survey));
-    let forming = |answer: fn(Seen<'_>, &Result<Formation, Hold>) -> Answer| match &asked {
-        Some(result) => answer(seen, result),
+    let asked = inquiry(seen.view());
+    let forming = |answer: fn(Seen<'_>, &Inquiry) -> Answer| match &asked {
+        Some(inquiry) => answer(seen, inquiry),
         None => (NOT_ASKED, scenario_words(seen)),
     };
     [
@@ -236,42 +224,8 @@ fn rules(seen: Seen<'_>) -> Vec<v1::RuleAnswer> {
     .collect()
 }
 
-/// How far the questions of a formation came: they are asked in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    Weights,
-    Views,
-    Absent,
-    Frontiers,
-    Successor,
-    Positions,
-    Lane,
-}
-
-fn stage(result: &Result<Formation, Hold>) -> Stage {
-    match result {
-        Ok(_) => Stage::Lane,
-        Err(hold) => match hold {
-            Hold::WeightsUnknown { .. } => Stage::Weights,
-            Hold::ViewsConflict { .. } => Stage::Views,
-            Hold::NodesUnheard { .. } => Stage::Absent,
-            Hold::FrontierUnknown { .. } => Stage::Frontiers,
-            Hold::SuccessorPossible { .. } => Stage::Successor,
-            Hold::HistoriesDiverged { .. }
-            | Hold::PositionUnusable { .. }
-            | Hold::NoData
-            | Hold::OffLineage { .. } => Stage::Positions,
-            // Not answers of a formation.
-            Hold::UnmanagedMember { .. }
-            | Hold::ServerRunning { .. }
-            | Hold::HolderSilent { .. }
-            | Hold::Paused => Stage::Weights,
-        },
-    }
-}
-
-fn after(result: &Result<Formation, Hold>) -> Answer {
-    let word = result.as_ref().err().map_or("nothing", Hold::word);
+fn after(inquiry: &Inquiry) -> Answer {
+    let word = inquiry.outcome.as_ref().err().map_or("nothing", Hold::word);
     (NOT_ASKED, format!("the questions ended at {word}"))
 }
 
@@ -290,8 +244,8 @@ fn newest_words(seen: Seen<'_>) -> String {
     )
 }
 
-fn frontiers(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
-    match result {
+fn frontiers(seen: Seen<'_>, inquiry: &Inquiry) -> Answer {
+    match &inquiry.outcome {
         Err(Hold::ViewsConflict { nodes }) => {
             (FAILS, format!("{} name different views as the last one", seen.list(nodes)))
         }
@@ -305,14 +259,16 @@ fn frontiers(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             };
             (UNKNOWN, whole)
         }
-        other if stage(other) <= Stage::Weights => after(other),
-        Ok(_) | Err(_) => (HOLDS, newest_words(seen)),
+        Ok(_) | Err(_) if inquiry.has_passed(FormationQuestion::Views) => {
+            (HOLDS, newest_words(seen))
+        }
+        Ok(_) | Err(_) => after(inquiry),
     }
 }
 
-fn successor(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
+fn successor(seen: Seen<'_>, inquiry: &Inquiry) -> Answer {
     let unheard = seen.member.survey.unheard(seen.document());
-    match result {
+    match &inquiry.outcome {
         Err(Hold::WeightsUnknown { nodes }) => {
             let list = seen.list(nodes);
             (UNKNOWN, format!("votes or quorum rules of {list} are changed or not known"))
@@ -321,7 +277,7 @@ fn successor(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             let list = seen.outside_words(outside);
             (FAILS, format!("a chain of views may have ended with others alone: {list}"))
         }
-        other if stage(other) < Stage::Successor => after(other),
+        Ok(_) | Err(_) if !inquiry.has_passed(FormationQuestion::Outside) => after(inquiry),
         Ok(_) | Err(_) if unheard.is_empty() => {
             let count = seen.document().roster.data_nodes().count();
             (HOLDS, format!("all {count} data nodes of the roster reported"))
@@ -342,8 +298,8 @@ fn uniqueness(seen: Seen<'_>) -> Answer {
     }
 }
 
-fn leader(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
-    match result {
+fn leader(seen: Seen<'_>, inquiry: &Inquiry) -> Answer {
+    match &inquiry.outcome {
         Ok(found) => {
             let position = position_words(&found.position);
             (HOLDS, format!("the highest usable position is {position}"))
@@ -359,7 +315,7 @@ fn leader(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             let (list, are) = (seen.list(nodes), verb(nodes, "is", "are"));
             (FAILS, format!("{list} {are} not on the line from which the cluster goes on"))
         }
-        other @ Err(_) => after(other),
+        Err(_) => after(inquiry),
     }
 }
 
@@ -379,9 +335,9 @@ fn merging(seen: Seen<'_>) -> Answer {
     }
 }
 
-fn reform(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
-    let found = match result {
-        Err(_) => return after(result),
+fn reform(seen: Seen<'_>, inquiry: &Inquiry) -> Answer {
+    let found = match &inquiry.outcome {
+        Err(_) => return after(inquiry),
         Ok(found) => found,
     };
     match (found.lane, &found.view) {
@@ -404,9 +360,9 @@ fn reform(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
     }
 }
 
-fn cold(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
-    match result {
-        Err(_) => after(result),
+fn cold(seen: Seen<'_>, inquiry: &Inquiry) -> Answer {
+    match &inquiry.outcome {
+        Err(_) => after(inquiry),
         Ok(found) => match found.lane {
             Lane::Cold => (HOLDS, formation_words(seen, found)),
             Lane::Reform | Lane::Adopted | Lane::Founded => {
@@ -441,8 +397,8 @@ fn replacement(seen: Seen<'_>) -> Answer {
     }
 }
 
-fn missing_member(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
-    match result {
+fn missing_member(seen: Seen<'_>, inquiry: &Inquiry) -> Answer {
+    match &inquiry.outcome {
         Err(Hold::NodesUnheard { missing }) => {
             let were = verb(missing, "was", "were");
             let list = seen.list(missing);
@@ -456,7 +412,7 @@ fn missing_member(seen: Seen<'_>, result: &Result<Formation, Hold>) -> Answer {
             let (list, has) = (seen.list(nodes), verb(nodes, "has", "have"));
             (FAILS, format!("{list} {has} no usable position"))
         }
-        other if stage(other) <= Stage::Positions => after(other),
+        Ok(_) | Err(_) if !inquiry.has_passed(FormationQuestion::Positions) => after(inquiry),
         Ok(Formation { given_up, .. }) if !given_up.is_empty() => (
             FAILS,
             format!("a person gave them up: {}", missing_rows_words(given_up).unwrap_or_default()),

@@ -9,6 +9,7 @@ mod explain;
 mod plan;
 pub mod read;
 mod seen;
+mod serving;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,9 @@ use tonic::{Code, Status};
 pub use self::explain::explanation;
 pub use self::plan::recovery_plan;
 pub(crate) use self::seen::missing_rows_words;
+pub use self::serving::not_serving_words;
 pub use self::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
-pub use self::verdict::{cluster_verdict, reason_of_hold, reason_of_verdict};
+pub use self::verdict::{cluster_verdict, reason_of};
 use crate::codec::Record;
 use crate::events::{Event, Level};
 use crate::failure::{Failure, Kind};

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use relight_core::diagnosis::view;
 use relight_core::evidence::frontier::{View, ViewMember};
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::ids::{NodeId, NodeName};
@@ -26,6 +27,18 @@ impl<'a> Seen<'a> {
     /// Nothing when this node is not a member.
     pub(super) fn of(picture: &'a Picture) -> Option<Self> {
         picture.member.as_deref().map(|member| Self { picture, member })
+    }
+
+    /// The same for the core.
+    pub(super) fn view(self) -> view::View<'a> {
+        view::View {
+            me: self.member.me,
+            document: self.document(),
+            survey: &self.member.survey,
+            judgement: &self.member.judgement,
+            quorum: self.member.quorum,
+            mute: self.member.voter_trouble.is_some(),
+        }
     }
 
     pub(super) fn document(self) -> &'a Document {
@@ -105,14 +118,6 @@ impl<'a> Seen<'a> {
         (!names.is_empty()).then(|| format!("{who}; {then}"))
     }
 
-    /// The command that brings silent nodes back, if there are any.
-    pub(super) fn start_command(self, nodes: &BTreeSet<NodeId>) -> Option<String> {
-        (!nodes.is_empty()).then(|| {
-            let list = self.list(nodes);
-            format!("start the machine or relightd on {list}: systemctl start relightd")
-        })
-    }
-
     /// Data nodes whose server is in a primary component.
     pub(super) fn in_primary(self) -> BTreeSet<NodeId> {
         self.member
@@ -131,14 +136,6 @@ impl<'a> Seen<'a> {
             .filter(|report| report.is_synced() && is_ours(self.document(), report))
             .map(|report| report.node)
             .collect()
-    }
-
-    /// Whether clients are served: somebody is Synced in the component of the ledger, and not
-    /// kept `read_only` (R14).
-    pub(super) fn serves(self) -> bool {
-        self.synced().iter().filter_map(|node| self.observation(*node)).any(|report| {
-            report.galera.as_ref().is_some_and(|galera| galera.read_only != Some(true))
-        })
     }
 
     /// `14 {db-a, db-b, db-c}`.

@@ -1,9 +1,9 @@
 //! `GetStatus`: the cluster, the verdict, the open decision and one row for each node.
 
+use relight_core::clients::serving::{NotServing, serves};
 use relight_core::evidence::frontier::ViewMember;
 use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
 use relight_core::ids::NodeId;
-use relight_core::ledger::component::is_ours;
 use relight_core::ledger::document::{Decision, Step};
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::epoch::{GivenUp, Lane};
@@ -169,7 +169,7 @@ fn row(seen: Seen<'_>, node: NodeId) -> Option<v1::Node> {
             Some(report) => server_word(report.server).to_owned(),
         },
         galera: has_data.then(|| galera(report)),
-        writer: report.filter(|_| has_data).and_then(|report| writer(seen, report)),
+        writer: if has_data { writer(seen, node) } else { None },
         warnings,
         quarantined: None,
     })
@@ -195,27 +195,43 @@ fn galera(report: Option<&NodeObservation>) -> v1::Galera {
 /// The component of a node's server: `none` when the server is proven off.
 #[must_use]
 pub fn component_word(report: &NodeObservation) -> &'static str {
-    match report.galera.as_ref().map(|galera| galera.component) {
-        Some(Component::Primary) => "primary",
-        Some(Component::NonPrimary) => "non-primary",
-        Some(Component::Detached) => "none",
-        None if report.server.is_off() => "none",
-        Some(Component::Unknown) | None => "unknown",
+    match &report.galera {
+        Some(galera) => component_name(galera.component),
+        None if report.server.is_off() => component_name(Component::Detached),
+        None => component_name(Component::Unknown),
+    }
+}
+
+/// The word of a component.
+pub(super) const fn component_name(component: Component) -> &'static str {
+    match component {
+        Component::Primary => "primary",
+        Component::NonPrimary => "non-primary",
+        Component::Detached => "none",
+        Component::Unknown => "unknown",
     }
 }
 
 /// Galera's state of a node's server: `none` when the server is proven off.
 #[must_use]
 pub fn wsrep_word(report: &NodeObservation) -> &'static str {
-    match report.galera.as_ref().map(|galera| galera.state) {
-        Some(WsrepState::Initialized) => "initialized",
-        Some(WsrepState::Joining) => "joining",
-        Some(WsrepState::Donor) => "donor",
-        Some(WsrepState::Joined) => "joined",
-        Some(WsrepState::Synced) => "synced",
-        Some(WsrepState::Off) => "none",
-        None if report.server.is_off() => "none",
-        Some(WsrepState::Unknown) | None => "unknown",
+    match &report.galera {
+        Some(galera) => wsrep_name(galera.state),
+        None if report.server.is_off() => wsrep_name(WsrepState::Off),
+        None => wsrep_name(WsrepState::Unknown),
+    }
+}
+
+/// The word of Galera's state.
+pub(super) const fn wsrep_name(state: WsrepState) -> &'static str {
+    match state {
+        WsrepState::Initialized => "initialized",
+        WsrepState::Joining => "joining",
+        WsrepState::Donor => "donor",
+        WsrepState::Joined => "joined",
+        WsrepState::Synced => "synced",
+        WsrepState::Off => "none",
+        WsrepState::Unknown => "unknown",
     }
 }
 
@@ -269,17 +285,13 @@ const fn quality_word(quality: Quality) -> &'static str {
     }
 }
 
-/// Whether the cluster's clients may write here: Synced in the ledger's component, and not
-/// `read_only`. Nothing when that is not known.
-fn writer(seen: Seen<'_>, report: &NodeObservation) -> Option<bool> {
-    if report.server.is_off() {
-        return Some(false);
-    }
-    let galera = report.galera.as_ref()?;
-    let serves = report.is_synced() && is_ours(seen.document(), report);
-    match (serves, galera.read_only) {
-        (false, _) | (true, Some(true)) => Some(false),
-        (true, Some(false)) => Some(true),
-        (true, None) => None,
+/// Whether the cluster's clients may write here. Nothing when that is not known.
+fn writer(seen: Seen<'_>, node: NodeId) -> Option<bool> {
+    let report = seen.observation(node)?;
+    match serves(seen.document(), &seen.member.survey, node) {
+        Ok(_) => Some(true),
+        Err(NotServing::ReadOnlyUnknown) => None,
+        Err(_) if report.galera.is_some() || report.server.is_off() => Some(false),
+        Err(_) => None,
     }
 }

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use relight_core::diagnosis::reason::Reason as CoreReason;
 use relight_core::evidence::frontier::Frontier;
 use relight_core::evidence::frontier::ViewMember;
 use relight_core::evidence::observation::{Component, ServerState, WsrepState};
@@ -82,6 +83,18 @@ fn each_story_has_its_verdict() {
             R::NodesUnheard,
             &["db-c"],
             start("db-c"),
+        ),
+        (
+            "one takes no writes",
+            {
+                let mut closed = synced(2);
+                closed.galera.as_mut().unwrap().read_only = Some(true);
+                picture(document(), [synced(1), closed, synced(3)])
+            },
+            S::Degraded,
+            R::ReadOnly,
+            &["db-b"],
+            none(),
         ),
         ("one about to join", stopped(|_| {}), S::Degraded, R::Joining, &["db-c"], none()),
         (
@@ -266,10 +279,10 @@ fn every_hold() -> Vec<Hold> {
 #[test]
 fn each_hold_has_the_reason_of_its_word_and_a_sentence() {
     for hold in every_hold() {
-        let reason = reason_of_hold(&hold);
+        let reason = reason_of(CoreReason::of_hold(&hold));
         assert_eq!(reason_word(reason), hold.word());
         let verdict = Verdict::Hold(hold.clone());
-        assert_eq!(reason_of_verdict(&verdict), reason);
+        assert_eq!(reason_of(CoreReason::of_verdict(&verdict)), reason);
         let held = with(healthy(), |member| member.judgement.verdict = verdict);
         let said = cluster_verdict(&held);
         assert_eq!((said.state(), said.reason()), (VerdictState::Holding, reason));
@@ -291,6 +304,7 @@ fn each_verdict_has_a_reason_and_none_only_when_healthy() {
         Verdict::Close { epoch: Epoch(5) },
         Verdict::Freeze { epoch: Epoch(5), nodes: nodes(&[3]) },
     ];
+    let reason_of_verdict = |verdict: &Verdict| reason_of(CoreReason::of_verdict(verdict));
     assert_eq!(reason_of_verdict(&Verdict::Healthy), Reason::None);
     for verdict in verdicts {
         assert!(!matches!(reason_of_verdict(&verdict), Reason::None | Reason::Unspecified));

@@ -3,6 +3,7 @@
 //! Facts only. What follows from them is decided in [`crate::recovery`].
 
 pub mod frontier;
+pub mod network;
 pub mod observation;
 pub mod record;
 pub mod stored;

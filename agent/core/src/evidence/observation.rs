@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::frontier::{Frontier, ViewMember};
+use super::network::ClientNetwork;
 use crate::ids::{AcceptorId, Epoch, GcommId, HistoryId, Incarnation, NodeId, Seqno};
 use crate::lineage::permit::Permit;
 use crate::position::{Position, StoredPosition};
@@ -96,6 +97,11 @@ pub struct LiveGalera {
     pub members: Vec<ViewMember>,
     /// `read_only`.
     pub read_only: Option<bool>,
+    /// Where it takes clients over the network.
+    pub network: ClientNetwork,
+    /// Whether clients are served while it gives a state transfer: mariabackup stops nobody, other
+    /// methods do. Nothing when not known.
+    pub serves_as_donor: Option<bool>,
 }
 
 /// Whether clients' writes may have been acknowledged through a server since its last start.

@@ -17,15 +17,63 @@ use crate::ledger::formation::Formation;
 use crate::lineage::epoch::{GivenUp, Lane};
 use crate::position::{Position, StoredPosition};
 
+/// What a formation is asked, in this order and in no other place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FormationQuestion {
+    /// Does every vote weigh one, and are Galera's quorum rules in force (R5)?
+    Weights,
+    /// Does one view stand at each place (R4)?
+    Views,
+    /// Can nobody have gone on outside, and is nobody whose rows count missing (R4, R5, R12)?
+    Outside,
+    /// Is the position known that everything goes on from, on the lineage (R7, R12, R16)?
+    Positions,
+}
+
+/// How far the questions came, and what came of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inquiry {
+    /// Which were answered in favour, before the first that was not.
+    pub passed: Vec<FormationQuestion>,
+    /// The formation, or the hold that ended the questions.
+    pub outcome: Result<Formation, Hold>,
+}
+
+impl Inquiry {
+    /// Whether a question was asked, and answered in favour.
+    #[must_use]
+    pub fn has_passed(&self, question: FormationQuestion) -> bool {
+        self.passed.contains(&question)
+    }
+}
+
 /// Which formation the evidence allows, or why none.
 ///
 /// # Errors
 /// The hold that says what is missing.
 pub fn formation(document: &Document, survey: &Survey) -> Result<Formation, Hold> {
+    inquire(document, survey).outcome
+}
+
+/// Asks for a formation, and keeps how far that came.
+#[must_use]
+pub fn inquire(document: &Document, survey: &Survey) -> Inquiry {
+    let mut passed = Vec::new();
+    let outcome = ask(document, survey, &mut passed);
+    Inquiry { passed, outcome }
+}
+
+fn ask(
+    document: &Document,
+    survey: &Survey,
+    passed: &mut Vec<FormationQuestion>,
+) -> Result<Formation, Hold> {
     let reports: Vec<&NodeObservation> = survey.data_nodes(document).collect();
     let unheard = survey.unheard(document);
     weights_are_equal(&reports)?;
+    passed.push(FormationQuestion::Weights);
     let newest = newest_view(&reports)?;
+    passed.push(FormationQuestion::Views);
     let outside = outside(document, &reports, unheard);
     // With every data node of the roster here, and nobody beside them in any view but such as a
     // person has taken off, there is no outside in which something could have gone on.
@@ -34,9 +82,11 @@ pub fn formation(document: &Document, survey: &Survey) -> Result<Formation, Hold
     if !complete {
         nothing_is_missed(&reports, newest, &outside)?;
     }
+    passed.push(FormationQuestion::Outside);
     let accountable = accountable(document, &reports, newest, complete, held_the_state);
     let position = highest_position(&reports, &accountable)?;
     goes_on_from_the_lineage(document, &reports, position)?;
+    passed.push(FormationQuestion::Positions);
     let formation = reform(document, &reports, newest, position)
         .unwrap_or_else(|| cold(&reports, &accountable, newest, position));
     let given_up = given_up(document, &reports, newest, outside);

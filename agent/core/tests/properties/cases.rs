@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember};
+use relight_core::evidence::network::ClientNetwork;
 use relight_core::evidence::observation::{
     Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
@@ -19,8 +20,8 @@ use relight_core::lineage::permit::{Mode, Permit};
 use relight_core::position::{Quality, StoredPosition};
 
 use crate::world::{
-    WITNESS, deciding, decision, document, members, node, off, record, serving, stored, stranger,
-    view,
+    WITNESS, deciding, decision, document, members, node, off, record, running, serving, stored,
+    stranger, view,
 };
 
 /// What a coordinator has before it when it judges.
@@ -230,8 +231,9 @@ fn any_galera(size: u64) -> impl Strategy<Value = LiveGalera> {
             any_members(size),
             prop::option::of(any::<bool>()),
         ),
+        (any_network(), prop::option::of(any::<bool>())),
     )
-        .prop_map(|(first, second)| {
+        .prop_map(|(first, second, (network, serves_as_donor))| {
             let (component, state, ready, history, group) = first;
             let (seqno, conf_id, size, members, read_only) = second;
             LiveGalera {
@@ -246,8 +248,24 @@ fn any_galera(size: u64) -> impl Strategy<Value = LiveGalera> {
                 size,
                 members: members.into_iter().collect(),
                 read_only,
+                network,
+                serves_as_donor,
             }
         })
+}
+
+fn any_network() -> impl Strategy<Value = ClientNetwork> {
+    let words = prop_oneof![
+        Just("*"),
+        Just("127.0.0.1"),
+        Just("::1,127.0.0.1"),
+        Just("10.0.0.1"),
+        Just("db-a"),
+        Just("127.0.0.1,10.0.0.1")
+    ];
+    let switch = prop_oneof![4 => Just(Some("OFF")), 1 => Just(Some("ON")), 1 => Just(None)];
+    (prop::option::weighted(0.9, words), switch)
+        .prop_map(|(words, skip)| ClientNetwork::of(words, skip, Some("3306")))
 }
 
 fn any_permit() -> impl Strategy<Value = Permit> {
@@ -260,6 +278,50 @@ fn any_permit() -> impl Strategy<Value = Permit> {
         history: None,
         serial: 1,
         used,
+    })
+}
+
+/// A cluster of three that is open to clients, in which each server tells some of it otherwise.
+pub fn opened_case() -> impl Strategy<Value = Case> {
+    let odd = || prop::option::weighted(0.3, any_galera(3));
+    let kept = || vec(prop::bool::weighted(0.8), 8);
+    let node = move |number: u64| {
+        (odd(), kept()).prop_map(move |(odd, kept)| {
+            let plain = LiveGalera { read_only: Some(false), ..serving(&document(3)) };
+            let Some(odd) = odd else { return running(number, plain) };
+            let pick = |at: usize| kept[at];
+            let mut galera = plain;
+            if !pick(0) {
+                galera.component = odd.component;
+            }
+            if !pick(1) {
+                galera.state = odd.state;
+            }
+            if !pick(2) {
+                galera.ready = odd.ready;
+            }
+            if !pick(3) {
+                galera.history = odd.history;
+            }
+            if !pick(4) {
+                galera.group = odd.group;
+            }
+            if !pick(5) {
+                galera.read_only = odd.read_only;
+            }
+            if !pick(6) {
+                galera.network = odd.network;
+            }
+            if !pick(7) {
+                galera.serves_as_donor = odd.serves_as_donor;
+            }
+            running(number, galera)
+        })
+    };
+    (node(1), node(2), prop::option::weighted(0.8, node(3))).prop_map(|(one, two, three)| Case {
+        document: document(3),
+        survey: Survey::of([one, two].into_iter().chain(three)),
+        overdue: false,
     })
 }
 

@@ -1,9 +1,10 @@
 //! Hand-made documents and reports, for cases that are built one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember, ViewStamp};
+use relight_core::evidence::network::ClientNetwork;
 use relight_core::evidence::observation::{
     Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
@@ -154,6 +155,18 @@ pub fn serving(document: &Document) -> LiveGalera {
         size: Some(1),
         members: Vec::new(),
         read_only: Some(true),
+        network: ClientNetwork::At(BTreeSet::from([IpAddr::V6(Ipv6Addr::UNSPECIFIED)])),
+        serves_as_donor: Some(true),
+    }
+}
+
+/// A node whose server runs in epoch 2, and says this.
+pub fn running(number: u64, galera: LiveGalera) -> NodeObservation {
+    NodeObservation {
+        server: ServerState::Running,
+        galera: Some(galera),
+        position: stored(1, 9, Quality::Live),
+        ..off(number, view(2, 7, members(&[1, 2, 3])))
     }
 }
 
