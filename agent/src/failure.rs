@@ -2,34 +2,10 @@
 
 use std::error::Error;
 
+pub use relight_proto::detail::Kind;
+
 use crate::random::NoRandomness;
 use crate::store::StoreError;
-
-/// What a failure means to whoever asked; becomes the exit code of `agentctl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Something that should not happen.
-    Unexpected,
-    /// The request makes no sense as it is.
-    Usage,
-    /// Not possible in the present state.
-    Refused,
-    /// Waiting for something; the same request may succeed later.
-    Holding,
-}
-
-impl Kind {
-    /// The word on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unexpected => "unexpected",
-            Self::Usage => "usage",
-            Self::Refused => "refused",
-            Self::Holding => "holding",
-        }
-    }
-}
 
 /// A failure in the three parts in which people read it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,11 @@
-//! The wire types of Relight, generated from `relight/v1/*.proto`.
+//! The wire types of Relight, generated from `relight/v1/*.proto`, and what both ends of the wire
+//! have to say in the same way: words, failures, the JSON document of the status.
 //!
-//! This crate knows nothing of the core: `relight::wire` is the only place that translates.
+//! This crate knows nothing of the core: the agent's `wire` is the only place that translates.
+
+pub mod detail;
+pub mod document;
+pub mod words;
 
 /// Version 1 of the interface.
 pub mod v1 {

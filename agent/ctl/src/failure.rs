@@ -6,15 +6,11 @@
 use std::error::Error;
 use std::io;
 
-use prost::Message;
-use relight_proto::v1::ErrorDetail;
+use relight_proto::detail::{Kind, detail_of};
 use tonic::{Code, Status};
 
 use crate::render::paint::{Paint, Tone};
 use crate::render::words::plain;
-
-/// Binary metadata key under which an agent sends its `ErrorDetail`.
-const DETAIL_KEY: &str = "relight-error-bin";
 
 /// How the program ends; the numbers are API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,13 +92,9 @@ impl Failure {
 
     /// A failed call: the agent's own words where it sent them, else what gRPC knows.
     pub fn of_call(doing: &str, status: &Status) -> Self {
-        let detail = status
-            .metadata()
-            .get_bin(DETAIL_KEY)
-            .and_then(|value| value.to_bytes().ok())
-            .and_then(|bytes| ErrorDetail::decode(bytes).ok())
-            .unwrap_or_default();
-        let exit = exit_of_kind(&detail.kind).unwrap_or_else(|| exit_of_code(status.code()));
+        let detail = detail_of(status).unwrap_or_default();
+        let kind = Kind::of(&detail.kind);
+        let exit = kind.map_or_else(|| exit_of_code(status.code()), exit_of_kind);
         let failed = || format!("failed to {doing}");
         let (what, causes) = match (status.message(), detail.causes) {
             // A refusal without a deeper cause is itself why the verb failed.
@@ -158,15 +150,14 @@ impl Failure {
     }
 }
 
-/// The exit code that an agent's `kind` names; none when it named none that we know.
-fn exit_of_kind(kind: &str) -> Option<Exit> {
+/// The exit code that an agent's kind of failure names.
+const fn exit_of_kind(kind: Kind) -> Exit {
     match kind {
-        "unexpected" => Some(Exit::Unexpected),
-        "usage" => Some(Exit::Usage),
-        "holding" => Some(Exit::Holding),
-        "refused" => Some(Exit::Refused),
-        "unreachable" => Some(Exit::Unreachable),
-        _ => None,
+        Kind::Unexpected => Exit::Unexpected,
+        Kind::Usage => Exit::Usage,
+        Kind::Holding => Exit::Holding,
+        Kind::Refused | Kind::AsksListen => Exit::Refused,
+        Kind::Unreachable => Exit::Unreachable,
     }
 }
 

@@ -14,30 +14,17 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use relight_core::position::StoredPosition;
-use relight_proto::v1::{self, Reason, VerdictState};
+use relight_proto::v1;
+use relight_proto::words::{
+    COMPONENTS, GALERA_STATES, SERVERS, STATES, reason_word, reasons, state_word,
+};
 use tokio::time::Instant;
 
 use crate::snapshot::{MemberPicture, Picture};
-use crate::wire::{
-    cluster_status, component_word, position_of, reason_word, server_word, state_word, version,
-    wsrep_word,
-};
+use crate::wire::{cluster_status, component_word, position_of, server_word, version, wsrep_word};
 
 type Label = [(&'static str, String); 1];
 type Number = Gauge<f64, AtomicU64>;
-
-const STATES: [VerdictState; 5] = [
-    VerdictState::Healthy,
-    VerdictState::Degraded,
-    VerdictState::Recovering,
-    VerdictState::Holding,
-    VerdictState::Down,
-];
-const SERVERS: [&str; 7] =
-    ["running", "starting", "stopping", "stopped", "failed", "hung", "unknown"];
-const COMPONENTS: [&str; 4] = ["primary", "non-primary", "none", "unknown"];
-const GALERA_STATES: [&str; 7] =
-    ["synced", "donor", "joining", "joined", "initialized", "none", "unknown"];
 
 /// The picture as `OpenMetrics` text.
 ///
@@ -119,8 +106,7 @@ fn verdict(page: &mut Page<'_>, status: &v1::ClusterStatus) {
     let holds = state_word(verdict.state());
     page.words(["verdict", "State of the cluster", "state"], &owned(&states), holds);
     // The reasons of the interface, numbered from 1 without gaps.
-    let reasons: Vec<String> =
-        (1..).map_while(|number| Reason::try_from(number).ok()).map(reason_word).collect();
+    let reasons: Vec<String> = reasons().map(reason_word).collect();
     let holds = reason_word(verdict.reason());
     page.words(["verdict_reason", "Reason of the verdict", "reason"], &reasons, &holds);
     let missing = u64::try_from(verdict.missing.len()).unwrap_or(u64::MAX);

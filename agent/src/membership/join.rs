@@ -333,8 +333,8 @@ fn no_answer(status: &Status) -> NoAnswer {
     }
     let failure = failure_of(status);
     match failure.kind {
-        Kind::Refused | Kind::Usage => NoAnswer::Refused(failure),
-        Kind::Holding | Kind::Unexpected => NoAnswer::Unheard(failure),
+        Kind::Refused | Kind::Usage | Kind::AsksListen => NoAnswer::Refused(failure),
+        Kind::Holding | Kind::Unexpected | Kind::Unreachable => NoAnswer::Unheard(failure),
     }
 }
 

@@ -7,11 +7,9 @@ use relight_core::ids::NodeId;
 use relight_core::ledger::roster::Roster;
 use relight_core::lineage::epoch::GivenUp;
 use relight_proto::v1;
+use relight_proto::words::{reason_word, state_word};
 
-use super::{
-    cluster_verdict, component_word, missing_rows_words, reason_word, server_word, state_word,
-    wsrep_word,
-};
+use super::{cluster_verdict, component_word, missing_rows_words, server_word, wsrep_word};
 use crate::events::{Event, EventKind, Level};
 use crate::snapshot::{MemberPicture, Picture};
 

@@ -17,12 +17,13 @@ use relight_core::recovery::hold::Hold;
 use relight_core::recovery::judge::{Scenario, Verdict};
 use relight_core::recovery::plan::node_plan;
 use relight_proto::v1;
+use relight_proto::words::reason_word;
 
 use super::plan::because_words;
+use super::rfc3339_of_ms;
 use super::seen::{Seen, missing_rows_words, position_words, verb};
 use super::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
 use super::verdict::formation_words;
-use super::{reason_word, rfc3339_of_ms};
 use crate::snapshot::Picture;
 
 /// Where the package puts the page that has an anchor for each reason.

@@ -17,16 +17,14 @@ mod verdict;
 
 use std::time::SystemTime;
 
-use prost::Message;
 use relight_core::ledger::document::Pause;
 use relight_core::ledger::settings::{KEYS, Key, SettingError, Settings};
 use relight_core::ledger::token::TokenRecord;
-use relight_proto::v1;
+use relight_proto::{detail, v1};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
-use tonic::metadata::MetadataValue;
-use tonic::{Code, Status};
+use tonic::Status;
 
 pub use self::explain::explanation;
 pub use self::plan::recovery_plan;
@@ -37,13 +35,6 @@ pub use self::verdict::{cluster_verdict, reason_of};
 use crate::codec::Record;
 use crate::events::{Event, Level};
 use crate::failure::{Failure, Kind};
-
-/// Binary metadata key of the [`v1::ErrorDetail`] of a failed call.
-pub const DETAIL_KEY: &str = "relight-error-bin";
-
-/// Metadata travels in a header, and clients refuse headers of more than a few kilobytes.
-const DETAIL_TEXT_MAX: usize = 600;
-const CAUSES_MAX: usize = 6;
 
 const RFC3339_MS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -73,26 +64,6 @@ pub fn pause_state(pause: &Pause) -> v1::PauseState {
         reason: pause.reason.clone(),
         until: rfc3339_of_ms(pause.until_unix_ms),
         by: pause.by.clone(),
-    }
-}
-
-/// A reason as its word in `status`: `nodes-unheard`.
-#[must_use]
-pub fn reason_word(reason: v1::Reason) -> String {
-    let name = reason.as_str_name();
-    name.strip_prefix("REASON_").unwrap_or(name).to_lowercase().replace('_', "-")
-}
-
-/// The state of a verdict as its word: `holding`.
-#[must_use]
-pub const fn state_word(state: v1::VerdictState) -> &'static str {
-    match state {
-        v1::VerdictState::Unspecified => "unknown",
-        v1::VerdictState::Healthy => "healthy",
-        v1::VerdictState::Degraded => "degraded",
-        v1::VerdictState::Recovering => "recovering",
-        v1::VerdictState::Holding => "holding",
-        v1::VerdictState::Down => "down",
     }
 }
 
@@ -181,35 +152,8 @@ pub fn event(event: &Event) -> v1::Event {
     }
 }
 
-/// A failure as a gRPC status with its [`v1::ErrorDetail`]; `agentctl` prints its three lines.
+/// A failure as a gRPC status with its detail; `agentctl` prints its three lines.
 #[must_use]
 pub fn status_of(failure: &Failure) -> Status {
-    let code = match failure.kind {
-        Kind::Unexpected => Code::Internal,
-        Kind::Usage => Code::InvalidArgument,
-        Kind::Refused => Code::FailedPrecondition,
-        Kind::Holding => Code::Aborted,
-    };
-    let detail = v1::ErrorDetail {
-        causes: failure.causes.iter().take(CAUSES_MAX).map(|cause| one_line(cause)).collect(),
-        hint: one_line(&failure.hint),
-        kind: failure.kind.as_str().to_owned(),
-    };
-    let mut status = Status::new(code, one_line(&failure.what));
-    let value = MetadataValue::from_bytes(&detail.encode_to_vec());
-    status.metadata_mut().insert_bin(DETAIL_KEY, value);
-    status
-}
-
-/// Without line breaks, and short enough for a header.
-fn one_line(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .take(DETAIL_TEXT_MAX)
-        .collect();
-    if text.chars().count() > DETAIL_TEXT_MAX {
-        line.push('…');
-    }
-    line
+    detail::status(failure.kind, &failure.what, &failure.causes, &failure.hint)
 }

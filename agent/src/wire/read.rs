@@ -1,33 +1,22 @@
 //! The other direction of `wire`: what comes from the wire or from people's words, read back.
 
-use prost::Message;
+use relight_proto::detail::detail_of;
 use relight_proto::v1::{ErrorDetail, Setting};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::Status;
 
-use super::DETAIL_KEY;
 use crate::config::{Config, Role};
 use crate::failure::{Failure, Kind};
 
 /// The failure that another agent told, in its three parts.
 #[must_use]
 pub fn failure_of(status: &Status) -> Failure {
-    let detail = status
-        .metadata()
-        .get_bin(DETAIL_KEY)
-        .and_then(|value| value.to_bytes().ok())
-        .and_then(|bytes| ErrorDetail::decode(bytes).ok());
-    let Some(ErrorDetail { causes, hint, kind }) = detail else {
+    let Some(ErrorDetail { causes, hint, kind }) = detail_of(status) else {
         let hint = "is that address a member of the cluster, and its firewall open?";
         return Failure::new(Kind::Holding, "the call to the member failed", hint).because(status);
     };
-    let kind = match kind.as_str() {
-        "usage" => Kind::Usage,
-        "refused" => Kind::Refused,
-        "holding" => Kind::Holding,
-        _ => Kind::Unexpected,
-    };
+    let kind = Kind::of(&kind).unwrap_or(Kind::Unexpected);
     Failure { kind, what: status.message().to_owned(), causes, hint }
 }
 

@@ -24,6 +24,8 @@ use relight_core::position::StoredPosition;
 use relight_core::recovery::hold::{Hold, Outside};
 use relight_core::recovery::judge::Verdict;
 use relight_proto::v1::{Reason, VerdictState};
+use relight_proto::words::reason_word;
+use tonic::Code;
 
 use super::*;
 use crate::sample::{
@@ -500,8 +502,7 @@ fn a_failure_arrives_in_its_parts() {
     let status = status_of(&failure);
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert_eq!(status.message(), "failed to join prod");
-    let bytes = status.metadata().get_bin(DETAIL_KEY).unwrap().to_bytes().unwrap();
-    let detail = v1::ErrorDetail::decode(bytes).unwrap();
+    let detail = detail::detail_of(&status).unwrap();
     assert_eq!((detail.kind.as_str(), detail.hint.as_str()), ("refused", "ask db-a"));
     assert_eq!(detail.causes[0], "no quorum");
     assert!(detail.causes[1].len() < 1_000, "a header has to stay small");

@@ -1,5 +1,6 @@
 //! `agentctl explain`: the evidence that the coordinator judged, and the rules that it asked.
 
+use relight_proto::document::StatusDocument;
 use relight_proto::v1 as pb;
 use serde::Serialize;
 
@@ -8,7 +9,6 @@ use crate::connect::{READ_LIMIT, answer};
 use crate::failure::{Exit, Failure};
 use crate::render::document;
 use crate::render::paint::Tone;
-use crate::render::status::StatusDocument;
 use crate::render::status_table::{field, head};
 use crate::render::table::{Canvas, Cell, Column, Table};
 use crate::render::words::age;

@@ -1,5 +1,6 @@
 //! `agentctl recover plan`: what the coordinator would do now.
 
+use relight_proto::document::VerdictDocument;
 use relight_proto::v1 as pb;
 use serde::Serialize;
 
@@ -7,7 +8,6 @@ use crate::args::Reading;
 use crate::connect::{READ_LIMIT, answer};
 use crate::failure::{Exit, Failure};
 use crate::render::document;
-use crate::render::status::VerdictDocument;
 use crate::render::status_table::verdict_head;
 use crate::render::table::{Canvas, Column, Table};
 use crate::session::{Session, put};

@@ -3,14 +3,15 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use relight_proto::document::StatusDocument;
 use relight_proto::v1 as pb;
+use relight_proto::words::{reason_of_verdict, state_word};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::args::StatusArgs;
 use crate::connect::{READ_LIMIT, answer};
 use crate::failure::{Exit, Failure};
-use crate::render::status::{StatusDocument, reason_word, state_word};
 use crate::render::words::plain;
 use crate::render::{Format, document, status_table, stream_item};
 use crate::session::{Session, height, note, put};
@@ -102,7 +103,7 @@ fn ran_out(session: &Session, args: &StatusArgs, last: Option<Answer>) -> Result
 /// One sentence on what keeps the cluster from being healthy.
 fn still_missing(status: &pb::ClusterStatus) -> String {
     let verdict = status.verdict.clone().unwrap_or_default();
-    let reason = reason_word(&verdict).map_or_else(String::new, |word| format!(" ({word})"));
+    let reason = reason_of_verdict(&verdict).map_or_else(String::new, |word| format!(" ({word})"));
     let synced = |node: &&pb::Node| {
         let at = node.galera.as_ref().map(|it| (it.component.as_str(), it.state.as_str()));
         node.role == "witness" || at == Some(("primary", "synced"))

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use prost::Message as _;
+use relight_proto::detail::DETAIL_KEY;
+use relight_proto::v1::ErrorDetail;
 use tonic::metadata::{MetadataMap, MetadataValue};
 
 use super::*;

@@ -4,7 +4,6 @@
 
 pub mod paint;
 pub mod progress;
-pub mod status;
 pub mod status_table;
 pub mod table;
 pub mod words;

@@ -3,9 +3,9 @@
 //! One row for each node of the roster, heard or not: an absent node is a row, never a gap.
 
 use relight_proto::v1 as pb;
+use relight_proto::words::{reason_of_verdict, state_word};
 
 use super::paint::Tone;
-use super::status::{reason_word, state_word};
 use super::table::{Canvas, Cell, Column, Table};
 use super::words::{age, history_length, moment, moment_from, plain, position, wrap};
 
@@ -101,7 +101,7 @@ fn cluster_line(status: &pb::ClusterStatus) -> String {
 
 fn verdict_line(verdict: &pb::Verdict, canvas: Canvas) -> String {
     let state = state_word(verdict.state()).to_uppercase();
-    let reason = reason_word(verdict).map_or_else(String::new, |reason| format!(" {reason}"));
+    let reason = reason_of_verdict(verdict).map_or_else(String::new, |reason| format!(" {reason}"));
     let detail = match verdict.detail.as_str() {
         "" => String::new(),
         detail => format!(": {detail}"),

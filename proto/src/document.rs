@@ -1,10 +1,13 @@
-//! `agentctl status -o json`: the document that other programs rely on (design, section 1).
+//! The status as a JSON document: what `agentctl status -o json` prints, and what other programs
+//! rely on. Whoever shows it to a program makes it here, so that all of them show the same bytes.
 //!
-//! Its shape is API and is therefore written out here instead of being derived from the wire.
-//! `null` means "does not apply"; the word `unknown` means "applies, and is not known".
+//! Its shape is API and is therefore written out instead of being derived from the wire. `null`
+//! means "does not apply"; the word `unknown` means "applies, and is not known".
 
-use relight_proto::v1 as pb;
 use serde::{Serialize, Serializer};
+
+use crate::v1 as pb;
+use crate::words::{reason_of_verdict, state_word};
 
 /// A value that applies, known or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,7 +225,7 @@ impl From<Option<&pb::Verdict>> for VerdictDocument {
         let verdict = verdict.cloned().unwrap_or_default();
         Self {
             state: state_word(verdict.state()),
-            reason: reason_word(&verdict),
+            reason: reason_of_verdict(&verdict),
             detail: verdict.detail,
             missing: verdict.missing,
             until: verdict.until,
@@ -309,32 +312,6 @@ impl From<Option<&pb::NodePosition>> for PositionDocument {
 /// An agent's word; silence is `unknown`.
 fn word(text: &str) -> String {
     if text.is_empty() { "unknown".into() } else { text.to_owned() }
-}
-
-/// The verdict's state as a word.
-pub fn state_word(state: pb::VerdictState) -> &'static str {
-    match state {
-        pb::VerdictState::Unspecified => "unknown",
-        pb::VerdictState::Healthy => "healthy",
-        pb::VerdictState::Degraded => "degraded",
-        pb::VerdictState::Recovering => "recovering",
-        pb::VerdictState::Holding => "holding",
-        pb::VerdictState::Down => "down",
-    }
-}
-
-/// The reason in kebab case; none when nothing is wrong, `unknown` when a newer agent names one
-/// that this program does not know.
-pub fn reason_word(verdict: &pb::Verdict) -> Option<String> {
-    match pb::Reason::try_from(verdict.reason) {
-        Ok(pb::Reason::None) => None,
-        Ok(pb::Reason::Unspecified) | Err(_) => Some("unknown".into()),
-        Ok(reason) => {
-            let name = reason.as_str_name();
-            let bare = name.strip_prefix("REASON_").unwrap_or(name);
-            Some(bare.to_lowercase().replace('_', "-"))
-        }
-    }
 }
 
 #[cfg(test)]
