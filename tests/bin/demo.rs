@@ -70,7 +70,7 @@ fn play(lab: &Lab, deb: &std::path::Path, screen: Screen) -> Result<()> {
 
 fn found(lab: &Lab, screen: Screen) -> Result<()> {
     let (first, others) = lab.nodes().split_first().context("a lab without nodes")?;
-    let command = format!("{}: agentctl init --cluster {CLUSTER}", first.name());
+    let command = format!("{}: agentctl init --cluster {CLUSTER} --listen all", first.name());
     screen.step(&command, || relight::init(first))?;
     let token = relight::token(first)?;
     for node in others {

@@ -23,8 +23,6 @@ const DEB_VARIABLE: &str = "RELIGHT_DEB";
 const JOIN_LIMIT: Duration = Duration::from_secs(300);
 /// From the last `join` until every node calls the cluster healthy.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
-/// Debian's server listens on 127.0.0.1; clients of the lab come from outside.
-const LISTEN: &str = "/etc/mysql/mariadb.conf.d/60-lab-listen.cnf";
 
 /// The package under test: `RELIGHT_DEB`, or the newest one that `make deb` left in the target
 /// folder of this program.
@@ -94,8 +92,7 @@ fn is_package(path: &Path) -> bool {
     name.starts_with("relight_") && name.ends_with("_amd64.deb")
 }
 
-/// Installs the package on all nodes at the same time, and lets their servers be reached from
-/// outside. The nodes must be on.
+/// Installs the package on all nodes at the same time. The nodes must be on.
 ///
 /// # Errors
 /// If there is no package, or it cannot be installed.
@@ -109,7 +106,6 @@ pub fn install(lab: &Lab) -> Result<()> {
 /// # Errors
 /// If there is no package, or it cannot be installed.
 pub fn install_on(node: &Node) -> Result<()> {
-    node.write_file(LISTEN, "[mysqld]\nbind-address = 0.0.0.0\n")?;
     node.install_deb(&deb()?)
 }
 
@@ -127,13 +123,14 @@ pub fn found(lab: &Lab) -> Result<()> {
     wait_healthy(lab.nodes(), HEALTHY_LIMIT)
 }
 
-/// Founds the cluster on a node, or adopts the Galera cluster that runs there.
+/// Founds the cluster on a node, or adopts the Galera cluster that runs there. Debian's servers
+/// listen on loopback only, and clients of the lab come from outside.
 ///
 /// # Errors
 /// What `agentctl init` says.
 pub fn init(node: &Node) -> Result<()> {
     wait_started(node)?;
-    agentctl(node, &["init", "--cluster", CLUSTER], JOIN_LIMIT)
+    agentctl(node, &["init", "--cluster", CLUSTER, "--listen", "all"], JOIN_LIMIT)
 }
 
 /// A token that any number of nodes can join with, for an hour.
@@ -150,7 +147,7 @@ pub fn token(node: &Node) -> Result<String> {
 /// What `agentctl join` says.
 pub fn join(node: &Node, token: &str) -> Result<()> {
     wait_started(node)?;
-    agentctl(node, &["join", token], JOIN_LIMIT)
+    agentctl(node, &["join", token, "--listen", "all"], JOIN_LIMIT)
 }
 
 /// A fresh Debian node starts its server at boot, and `agentctl` is typed by somebody who has seen

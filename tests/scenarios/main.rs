@@ -16,6 +16,7 @@ mod bad_input;
 mod certificates;
 mod damaged_files;
 mod guarded;
+mod hidden;
 mod lab_itself;
 mod one_node;
 mod packaged;
@@ -110,6 +111,11 @@ const STORIES: &[Story] = &[
         name: "read_only_until_opened",
         about: "a leader takes no writes before enough members are Synced",
         run: guarded::read_only_until_opened,
+    },
+    Story {
+        name: "hidden_servers",
+        about: "servers that listen on loopback only are told, checked as such, and opened up",
+        run: hidden::servers,
     },
     Story {
         name: "package_leaves_nothing",

@@ -123,6 +123,11 @@ pub struct InitArgs {
     pub cluster: String,
     #[command(flatten)]
     pub place: Place,
+    /// Where the database servers listen for clients: all (every address), unchanged (as the
+    /// server's own configuration says), or addresses of this machine with commas between them
+    /// [default: asked for where the server listens on loopback only, else unchanged]
+    #[arg(long, value_name = "WHERE")]
+    pub listen: Option<String>,
     /// Say what would be done, change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -169,6 +174,11 @@ pub struct JoinArgs {
     /// data: runs a database; witness: only votes [default: the role in relight.toml]
     #[arg(long, value_enum)]
     pub role: Option<Role>,
+    /// Where the database server listens for clients: addresses of this machine, which are added
+    /// to the cluster's list; or what the cluster has: all or unchanged [default: as the cluster's
+    /// setting database.listen says]
+    #[arg(long, value_name = "WHERE")]
+    pub listen: Option<String>,
     /// Say what would be done, change nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -56,6 +56,8 @@ pub struct Failure {
     silent: bool,
     /// Waiting does not mend it.
     lasting: bool,
+    /// The agent wants to know where the server is to listen.
+    asks_listen: bool,
 }
 
 impl<E: Explained + 'static> From<E> for Failure {
@@ -67,7 +69,8 @@ impl<E: Explained + 'static> From<E> for Failure {
             next = cause.source();
         }
         let (hint, exit, lasting) = (error.hint(), error.exit(), error.is_lasting());
-        Self { what: error.to_string(), causes, hint, exit, silent: false, lasting }
+        let what = error.to_string();
+        Self { what, causes, hint, exit, silent: false, lasting, asks_listen: false }
     }
 }
 
@@ -75,7 +78,8 @@ impl Failure {
     /// A failure put together by hand: what, why, what to do.
     pub fn new(exit: Exit, [what, cause, hint]: [String; 3]) -> Self {
         let lasting = exit != Exit::Unreachable;
-        Self { what, causes: vec![cause], hint, exit, silent: false, lasting }
+        let causes = vec![cause];
+        Self { what, causes, hint, exit, silent: false, lasting, asks_listen: false }
     }
 
     /// Writing to stdout failed. A closed pipe is no failure: the reader has seen enough.
@@ -87,6 +91,7 @@ impl Failure {
             exit: Exit::Unexpected,
             silent: error.kind() == io::ErrorKind::BrokenPipe,
             lasting: true,
+            asks_listen: false,
         }
     }
 
@@ -112,7 +117,9 @@ impl Failure {
             true => hint_of(exit, status.code()).to_owned(),
             false => detail.hint,
         };
-        Self { what, causes, hint, exit, silent: false, lasting: exit != Exit::Unreachable }
+        let lasting = exit != Exit::Unreachable;
+        let asks_listen = kind == Some(Kind::AsksListen);
+        Self { what, causes, hint, exit, silent: false, lasting, asks_listen }
     }
 
     /// How the program ends.
@@ -123,6 +130,17 @@ impl Failure {
     /// Whether waiting cannot mend it: everything but an agent that is not there yet.
     pub fn is_lasting(&self) -> bool {
         self.lasting
+    }
+
+    /// Whether the agent wants to know where the server is to listen, before it begins.
+    pub fn asks_where_to_listen(&self) -> bool {
+        self.asks_listen
+    }
+
+    /// What the agent said for whoever is asked.
+    pub fn question(&self, paint: Paint) -> String {
+        let why = self.causes.last().unwrap_or(&self.what);
+        format!("{}\n{}", paint.tint(&plain(why), Tone::Strong), plain(&self.hint))
     }
 
     /// What to do.

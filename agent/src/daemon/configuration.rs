@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use relight_core::clients::listening::Listening;
 use relight_core::ids::Formation;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
 
 use super::member::Member;
 use super::round::Thread;
+use crate::observe::addresses;
 use crate::observe::node::Look;
 use crate::records::Identity;
 use crate::snapshot::MemberPicture;
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
 
-/// The cluster address follows the roster, also while the server runs. Writing takes some syncs,
+/// The cluster address follows the roster, and where the server listens the setting, also while it
+/// runs. Writing takes some syncs,
 /// so rounds go on meanwhile.
 pub async fn configure_for_roster(
     member: &Arc<Member>,
@@ -32,9 +35,7 @@ pub async fn configure_for_roster(
     if !ours || !settled || !picture.gate_closed || !own.is_synced() {
         return;
     }
-    let mark = document.roster.members.values().fold(document.last_formation.0, |mark, it| {
-        mark.wrapping_mul(31).wrapping_add(it.address.to_string().bytes().map(u64::from).sum())
-    });
+    let mark = mark(document);
     let is_written = thread.configured == Some(mark);
     if is_written || thread.configuring.is_under_way() || thread.backoff.waits() {
         return;
@@ -46,6 +47,17 @@ pub async fn configure_for_roster(
         writer.hands.configure(&request).await?;
         Ok(mark)
     });
+}
+
+/// What the configuration is made of, as far as the ledger changes it.
+fn mark(document: &Document) -> u64 {
+    let addresses = document.roster.members.values().map(|it| it.address.to_string());
+    let listen = document.settings.get("database.listen").map(|it| it.to_string());
+    addresses.chain(listen).fold(document.last_formation.0, |mark, it| {
+        it.bytes().fold(mark.wrapping_mul(31), |mark, byte| {
+            mark.wrapping_mul(31).wrapping_add(u64::from(byte))
+        })
+    })
 }
 
 /// What a configuration is written for.
@@ -85,7 +97,7 @@ pub fn request(
             .map(|it| it.address)
             .collect(),
         segment: u8::try_from(segment).unwrap_or(0),
-        bind_address: None,
+        listening: Listening::of(&document.settings.listen, &addresses::own()),
         provider_options: match purpose {
             Purpose::Start => {
                 SEEKING.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()

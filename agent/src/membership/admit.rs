@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relight_core::certificate::{CLOCK_SKEW_MAX, life_of};
+use relight_core::clients::listening::with_a_joiner;
 use relight_core::ids::{HistoryId, NodeId, NodeName};
-use relight_core::ledger::change_roster::PresentedToken;
+use relight_core::ledger::change_roster::{PresentedToken, RosterRefused};
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::{Member as RosterMember, Role};
+use relight_core::ledger::settings::DatabaseListen;
 use relight_core::ledger::token::TokenId;
 use relight_proto::v1::{JoinAnswer, JoinCall, Sealed};
 use rustls_pki_types::UnixTime;
 use tokio::time::timeout;
 
+use super::listening::{check_joiner, parse, text};
 use crate::clock::now_unix_ms;
 use crate::codec::{Record, encode};
 use crate::daemon::coordinate::nudge;
@@ -28,6 +31,8 @@ use crate::records::LastDocument;
 
 /// A version is such as `1.12.3`; longer is no version, in bytes.
 const VERSION_BYTES_MAX: usize = 32;
+/// Some addresses with commas between them, in bytes.
+const LISTEN_BYTES_MAX: usize = 2048;
 /// How long somebody with an unknown token waits for others of that kind.
 const DOORWAY_MAX: Duration = Duration::from_secs(5);
 
@@ -51,6 +56,7 @@ struct Applicant {
     node: NodeId,
     listed: RosterMember,
     token: PresentedToken,
+    listen: Option<DatabaseListen>,
 }
 
 fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, Failure> {
@@ -86,6 +92,10 @@ fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, F
         "data" => Role::Data,
         _ => return Err(usage("the role is not known here".to_owned())),
     };
+    let asked = call.listen.as_deref();
+    if asked.is_some_and(|asked| asked.len() > LISTEN_BYTES_MAX) {
+        return Err(usage("where the server is to listen cannot be read".to_owned()));
+    }
     // A zone is a label like a name: it ends up in the ledger and in the server's configuration.
     let zone = call.zone.as_deref().map(str::parse::<NodeName>).transpose().map_err(|error| {
         Failure::new(Kind::Usage, "the node's zone cannot be used", "choose one with --zone")
@@ -106,6 +116,7 @@ fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, F
             secret_hash: hash_secret(&call.token_secret),
             now_unix_ms: now_unix_ms(),
         },
+        listen: asked.map(parse).transpose()?,
     })
 }
 
@@ -124,14 +135,26 @@ async fn step_in(
         .map_err(|_| Failure::new(Kind::Holding, "others ask with unknown tokens too", "try again"))
 }
 
+/// The document with this node on the roster, and with what it brings to where servers listen.
+fn admitted(document: &Document, applicant: &Applicant) -> Result<Document, RosterRefused> {
+    let mut next = document.admit(applicant.node, applicant.listed.clone(), applicant.token)?;
+    // Whoever asks against the setting is refused before; it may have changed meanwhile.
+    let asked = applicant.listen.as_ref();
+    if let Some(listen) = asked.and_then(|asked| with_a_joiner(&next.settings.listen, asked)) {
+        next.settings.listen = listen;
+    }
+    Ok(next)
+}
+
 /// Checks an applicant and, unless it only asks, puts it on the roster and gives it its identity.
 pub async fn admit(
     member: &Arc<Member>,
     call: &JoinCall,
     remote: Option<SocketAddr>,
 ) -> Result<JoinAnswer, Failure> {
-    let Applicant { node, listed, token } = applicant(call, remote)?;
-    let admitted = |document: &Document| document.admit(node, listed.clone(), token);
+    let applicant = applicant(call, remote)?;
+    let Applicant { node, listed, listen, .. } = &applicant;
+    let admitted = |document: &Document| admitted(document, &applicant);
     let stranger = admitted(&member.ledger.cached()).is_err();
     let _doorway = step_in(&member.doorway, stranger, DOORWAY_MAX).await?;
     let document = member.ledger.read().await.map_err(|error| {
@@ -139,20 +162,22 @@ pub async fn admit(
             .because(&error)
     })?;
     // The token first: a stranger learns nothing else.
-    let refusal = |error: relight_core::ledger::change_roster::RosterRefused| {
-        refused(error.to_string(), error.hint())
-    };
+    let refusal = |error: RosterRefused| refused(error.to_string(), error.hint());
     admitted(&document).map_err(refusal)?;
+    if let Some(asked) = listen {
+        check_joiner(&document.settings.listen, asked)?;
+    }
     let mut warnings = Vec::new();
     check_clock(call.clock_unix_ms, &mut warnings)?;
     check_versions(call, &mut warnings)?;
     check_history(member, &document, call)?;
-    let profile = profile(node, &listed, life_of(&document.settings));
+    let profile = profile(*node, listed, life_of(&document.settings));
     let issued = member.ca.issue(&call.request, &profile, UnixTime::now()).map_err(|error| {
         refused("the node's key cannot be certified", error.hint()).because(&error)
     })?;
     if call.dry_run {
-        return Ok(JoinAnswer { warnings, ..JoinAnswer::default() });
+        let listen = text(&document.settings.listen);
+        return Ok(JoinAnswer { warnings, listen, ..JoinAnswer::default() });
     }
     let document = member.ledger.change(admitted).await.map_err(|error| match error {
         ChangeError::Refused(error) => refusal(error),
@@ -182,6 +207,7 @@ pub async fn admit(
             .collect(),
         document: Some(Sealed { codec: u32::from(LastDocument::VERSION), payload: sealed }),
         warnings,
+        listen: text(&document.settings.listen),
     })
 }
 

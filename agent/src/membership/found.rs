@@ -17,7 +17,7 @@ use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::document::{Decision, Document, Frozen, Step, WriteTag};
 use relight_core::ledger::electorate::Electorate;
 use relight_core::ledger::roster::{Member as RosterMember, Role, Roster};
-use relight_core::ledger::settings::Settings;
+use relight_core::ledger::settings::{DatabaseListen, Settings};
 use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::lineage::permit::Standing;
 use relight_core::position::StoredPosition;
@@ -29,6 +29,7 @@ use tokio::time::{Instant, sleep};
 use super::adoption_mark::{MarkFailure, check_unmarked, leave_mark};
 use super::ground::{Ground, Site, own_address, site};
 use super::leave::forget;
+use super::listening::{KEY, Unasked, of_a_founder, text};
 use super::progress::Report;
 use crate::config;
 use crate::daemon::host::{Host, host_name};
@@ -52,6 +53,7 @@ struct Wish {
     address: std::net::IpAddr,
     zone: Option<String>,
     ground: Ground,
+    listen: DatabaseListen,
 }
 
 /// Founds or adopts.
@@ -82,7 +84,7 @@ pub async fn found(
         mark_again(host, &member, report).await?;
         return until_it_serves(host, &member, report).await;
     }
-    let wish = look(host, request).await?;
+    let wish = look(host, request, report).await?;
     tell_plan(&wish, report).await;
     if request.dry_run {
         report.finish("nothing was changed").await;
@@ -143,7 +145,7 @@ async fn mark_again(host: &Host, member: &Member, report: &Report) -> Result<(),
     Ok(())
 }
 
-async fn look(host: &Host, request: &InitRequest) -> Result<Wish, Failure> {
+async fn look(host: &Host, request: &InitRequest, report: &Report) -> Result<Wish, Failure> {
     let cluster: ClusterName = request.cluster.parse().map_err(|error| {
         Failure::new(Kind::Usage, "the cluster's name cannot be used", "choose another")
             .because(&error)
@@ -182,7 +184,11 @@ async fn look(host: &Host, request: &InitRequest) -> Result<Wish, Failure> {
             ));
         }
     }
-    Ok(Wish { cluster, name, address, zone, ground })
+    let mut unasked = Unasked::look(request.can_ask && !request.dry_run).await;
+    // An adopted server keeps its own configuration.
+    unasked.hidden &= ground != Ground::RunningGalera;
+    let listen = of_a_founder(request.listen.as_deref(), unasked, report).await?;
+    Ok(Wish { cluster, name, address, zone, ground, listen })
 }
 
 /// The node's name: asked for, configured, or the machine's.
@@ -223,6 +229,9 @@ async fn tell_plan(wish: &Wish, report: &Report) {
     let who =
         format!("found the cluster `{}` with {} at {}", wish.cluster, wish.name, wish.address);
     report.planned("found", who).await;
+    if wish.listen != DatabaseListen::Unchanged {
+        report.planned("listen", format!("{KEY} is {}", text(&wish.listen))).await;
+    }
     match wish.ground {
         Ground::RunningGalera => {
             report
@@ -290,7 +299,7 @@ fn first_document(wish: &Wish, adopts: bool, ids: (ClusterId, NodeId, AcceptorId
         decision: (!adopts).then_some(decision),
         reform_failed: None,
         pause: None,
-        settings: Settings::default(),
+        settings: Settings { listen: wish.listen.clone(), ..Settings::default() },
         tokens: BTreeMap::new(),
         given_up: GivenUp::new(),
     }

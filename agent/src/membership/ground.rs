@@ -8,6 +8,7 @@ use relight_core::files::grastate::{Grastate, parse_grastate};
 use relight_core::ids::HistoryId;
 
 use crate::failure::{Failure, Kind};
+use crate::observe::addresses;
 
 /// What stands where the first or next member shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,23 +177,14 @@ pub fn own_address(asked: Option<&str>) -> Result<IpAddr, Failure> {
 
 /// Addresses of interfaces that are up, without loopback and link-local ones.
 fn candidates() -> nix::Result<Vec<IpAddr>> {
-    let mut found = std::collections::BTreeSet::new();
-    for interface in nix::ifaddrs::getifaddrs()? {
-        let up = interface.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP);
-        let Some(address) = interface.address.filter(|_| up) else { continue };
-        let ip = address
-            .as_sockaddr_in()
-            .map(|v4| IpAddr::V4(v4.ip()))
-            .or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())));
-        let usable = |ip: &IpAddr| match ip {
-            IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
-            IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
-        };
-        found.extend(ip.filter(usable));
-    }
+    let usable = |ip: &IpAddr| match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    };
+    let found: Vec<IpAddr> = addresses::listed()?.into_iter().filter(usable).collect();
     // Where a machine has one IPv4 address it is the one; IPv6 counts where there is none.
     let v4: Vec<IpAddr> = found.iter().filter(|ip| ip.is_ipv4()).copied().collect();
-    Ok(if v4.is_empty() { found.into_iter().collect() } else { v4 })
+    Ok(if v4.is_empty() { found } else { v4 })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use relight_core::certificate::life_of;
 use relight_core::ids::{ClusterId, Epoch, HistoryId, NodeName};
 use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::roster::Role;
+use relight_core::ledger::settings::DatabaseListen;
 use relight_core::lineage::permit::Standing;
 use relight_proto::v1::peer_client::PeerClient;
 use relight_proto::v1::{JoinAnswer, JoinCall, JoinRequest};
@@ -25,6 +26,7 @@ use super::application;
 use super::found::{look_at_ground, node_name, role_of, take_up, until_it_serves};
 use super::give_up::{self, history_word};
 use super::ground::{Ground, Site, check_own_data, own_address};
+use super::listening::{Unasked, of_a_joiner, parse};
 use super::preflight::{self, Galera};
 use super::progress::Report;
 use crate::clock::now_unix_ms;
@@ -61,6 +63,7 @@ struct Applicant {
     key: NodeKey,
     running: Option<(HistoryId, String)>,
     stops_server: bool,
+    listen: Option<String>,
 }
 
 /// Joins.
@@ -90,7 +93,8 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
         return until_it_serves(host, &member, report).await;
     }
     let applicant = prepare(host, request, token.cluster, report).await?;
-    let (channel, at) = find_member(&token, &applicant, report).await?;
+    let (channel, at, listen) = find_member(&token, &applicant, report).await?;
+    check_listening(request, &applicant, &listen, report).await?;
     let galera = match (applicant.role, &applicant.running) {
         (Role::Witness, _) => Galera::Absent,
         (Role::Data, None) => Galera::Joins,
@@ -127,6 +131,21 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
     until_it_serves(host, &member, report).await
 }
 
+/// A server that is adopted as it runs, or is none, listens where it does.
+async fn check_listening(
+    request: &JoinRequest,
+    applicant: &Applicant,
+    cluster: &str,
+    report: &Report,
+) -> Result<(), Failure> {
+    let starts = applicant.role == Role::Data && applicant.running.is_none();
+    // A member of an older version does not say.
+    let cluster = if cluster.is_empty() { DatabaseListen::Unchanged } else { parse(cluster)? };
+    let mut unasked = Unasked::look(request.can_ask && !request.dry_run).await;
+    unasked.hidden &= starts;
+    of_a_joiner(request.listen.as_deref(), &cluster, (unasked, report)).await
+}
+
 fn plan_text(applicant: &Applicant) -> String {
     let how = match (&applicant.running, applicant.role) {
         (_, Role::Witness) => "as a witness, without a database",
@@ -158,6 +177,7 @@ async fn prepare(
         application,
         running: None,
         stops_server: false,
+        listen: request.listen.clone(),
     };
     check_room(&host.config.paths.state_dir)?;
     if role == Role::Witness {
@@ -275,6 +295,7 @@ fn call(applicant: &Applicant, token: &JoinToken, dry_run: bool) -> Result<JoinC
         running_group: applicant.running.as_ref().map(|(_, group)| group.clone()),
         node_id: applicant.application.node.to_string(),
         acceptor_id: applicant.application.acceptor.to_string(),
+        listen: applicant.listen.clone(),
     })
 }
 
@@ -366,7 +387,7 @@ async fn find_member(
     token: &JoinToken,
     applicant: &Applicant,
     report: &Report,
-) -> Result<(Channel, SocketAddr), Failure> {
+) -> Result<(Channel, SocketAddr, String), Failure> {
     let mut last = None;
     for address in &token.addresses {
         let channel = join_channel(token.pin(), *address, DIAL_MAX)
@@ -377,7 +398,7 @@ async fn find_member(
                     report.note(warning).await;
                 }
                 report.done("contact", format!("{address} would let this node in")).await;
-                return Ok((channel, *address));
+                return Ok((channel, *address, answer.listen));
             }
             Err(NoAnswer::Refused(failure)) => return Err(failure),
             Err(NoAnswer::Unheard(failure)) => {

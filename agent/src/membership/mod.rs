@@ -10,6 +10,7 @@ pub mod give_up;
 pub mod ground;
 pub mod join;
 pub mod leave;
+pub mod listening;
 pub mod preflight;
 pub mod progress;
 pub mod unattended;

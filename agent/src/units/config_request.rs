@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use relight_core::clients::listening::Listening;
 use relight_core::ids::NodeName;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
@@ -26,6 +27,8 @@ const CERTIFICATES_MAX: usize = 8;
 /// Galera refuses longer group names.
 const GROUP_BYTES_MAX: usize = 32;
 const OPTIONS_MAX: usize = 64;
+/// Addresses of one machine at which its server listens.
+const ADDRESSES_MAX: usize = 16;
 
 /// What to write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +55,8 @@ pub struct GaleraRequest {
     pub members: Vec<IpAddr>,
     /// `gmcast.segment`, by zone.
     pub segment: u8,
-    /// `bind_address` for clients; nothing leaves it as it is.
-    pub bind_address: Option<IpAddr>,
+    /// Where the server listens for clients.
+    pub listening: Listening,
     /// Further provider options, such as `gcache.size`.
     pub provider_options: BTreeMap<String, String>,
     /// Certificates for replication and state transfer; nothing leaves both in the clear.
@@ -141,6 +144,13 @@ impl GaleraRequest {
         if !self.members.contains(&self.address) {
             // An empty list would make every start a bootstrap (H5).
             return part("list of members", "a list with this node in it");
+        }
+        if let Listening::At(addresses) = &self.listening
+            && (addresses.is_empty()
+                || addresses.len() > ADDRESSES_MAX
+                || !addresses.iter().all(is_host))
+        {
+            return part("list of addresses for clients", "1 to 16 addresses of this machine");
         }
         if self.provider_options.len() > OPTIONS_MAX {
             return part("list of provider options", "at most 64 options");

@@ -9,6 +9,8 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
+use relight_core::clients::listening::Listening;
+
 use super::config_request::GaleraRequest;
 
 /// Name of the file.
@@ -75,8 +77,16 @@ pub fn render(request: &GaleraRequest, provider: &Path) -> String {
     line("innodb_flush_log_at_trx_commit", "1");
     // Lifted by the agent once the formation is opened (R14).
     line("read_only", "ON");
-    if let Some(address) = &request.bind_address {
-        line("bind_address", &address.to_string());
+    let listen = match &request.listening {
+        Listening::Unchanged => None,
+        Listening::All => Some("*".to_owned()),
+        Listening::At(addresses) => {
+            Some(addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+        }
+    };
+    if let Some(addresses) = listen {
+        line("skip_networking", "0");
+        line("bind_address", &addresses);
     }
     if request.tls.is_some() {
         text.push_str("\n[sst]\n");
@@ -156,6 +166,31 @@ mod tests {
         assert_eq!(set("bind_address"), "");
         assert!(options.bootstrap_options().is_empty());
         assert_eq!(section(&text, "sst"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn where_the_server_listens_is_written_only_if_it_was_chosen() {
+        let mut request = request();
+        let listens = |request: &GaleraRequest| {
+            request.check().unwrap();
+            let text = render(request, Path::new(PROVIDER));
+            let lines = text.lines().filter(|line| {
+                line.starts_with("bind_address") || line.starts_with("skip_networking")
+            });
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(listens(&request).is_empty());
+        request.listening = Listening::All;
+        assert_eq!(listens(&request), ["skip_networking = 0", "bind_address = *"]);
+        let addresses = ["10.0.0.1", "127.0.0.1", "fd00::1"].map(|it| it.parse().unwrap());
+        request.listening = Listening::At(addresses.into());
+        let at = "bind_address = 10.0.0.1,127.0.0.1,fd00::1";
+        assert_eq!(listens(&request), ["skip_networking = 0", at]);
+        for wrong in [Vec::new(), vec!["0.0.0.0"], vec!["10.0.0.1", "224.0.0.1"]] {
+            let list = wrong.iter().map(|it| it.parse().unwrap()).collect();
+            request.listening = Listening::At(list);
+            assert!(request.check().is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

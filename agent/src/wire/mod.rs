@@ -6,6 +6,7 @@
 
 pub mod changes;
 mod explain;
+mod listening;
 mod plan;
 pub mod read;
 mod seen;
@@ -87,6 +88,7 @@ fn wire_setting(settings: &Settings, key: &Key) -> v1::Setting {
         help: key.help.to_owned(),
         accepts: key.kind.accepts(),
         kind: key.kind.word().to_owned(),
+        then: key.then.to_owned(),
     }
 }
 

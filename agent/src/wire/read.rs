@@ -64,6 +64,7 @@ pub fn local_settings(config: &Config) -> Vec<Setting> {
             help: "see the comments in /etc/relight/relight.toml".to_owned(),
             accepts: String::new(),
             kind: String::new(),
+            then: String::new(),
         })
         .collect()
 }

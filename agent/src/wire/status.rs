@@ -11,6 +11,7 @@ use relight_core::lineage::permit::Mode;
 use relight_core::position::{Position, Quality, StoredPosition};
 use relight_proto::v1;
 
+use super::listening::listening_words;
 use super::seen::{Seen, missing_rows_words};
 use super::verdict::cluster_verdict;
 use super::{pause_state, rfc3339};
@@ -150,6 +151,7 @@ fn row(seen: Seen<'_>, node: NodeId) -> Option<v1::Node> {
     if report.is_some_and(|report| report.unpermitted) {
         warnings.push("the server runs, and no permit let it start".to_owned());
     }
+    warnings.extend(report.filter(|_| has_data).and_then(|report| listening_words(seen, report)));
     if has_data && !member.config_is_ours {
         warnings.push("its Galera configuration is not Relight's (manage_config)".to_owned());
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use relight_core::diagnosis::reason::Reason as CoreReason;
 use relight_core::evidence::frontier::Frontier;
 use relight_core::evidence::frontier::ViewMember;
+use relight_core::evidence::network::ClientNetwork;
 use relight_core::evidence::observation::{Component, ServerState, WsrepState};
 use relight_core::ids::{Epoch, HistoryId};
 use relight_core::ledger::document::{Document, Step};
@@ -511,6 +512,49 @@ fn a_failure_arrives_in_its_parts() {
 #[test]
 fn a_moment_later_than_any_calendar_is_its_end() {
     assert_eq!(rfc3339_of_ms(u64::MAX), "9999-12-31T23:59:59.999Z");
+}
+
+#[test]
+fn a_hidden_server_is_told_with_the_command_that_ends_it() {
+    use relight_core::ledger::settings::DatabaseListen;
+    let said = |words: &str, listen: DatabaseListen, ours: bool| {
+        let mut document = document();
+        document.settings.listen = listen;
+        document.roster.members.get_mut(&node(2)).unwrap().config_is_ours = ours;
+        let mut hidden = synced(2);
+        let galera = hidden.galera.as_mut().unwrap();
+        galera.network = ClientNetwork::of(Some(words), Some("OFF"), Some("3306"));
+        let shown = picture(document, [synced(1), hidden, synced(3)]);
+        let status = cluster_status(&shown);
+        assert_eq!(status.verdict.unwrap().state(), VerdictState::Healthy);
+        let mut warnings = status.nodes[1].warnings.clone();
+        warnings.retain(|warning| warning.contains("listen"));
+        warnings.join("; ")
+    };
+    let loopback = "its server listens on loopback only, and no other machine can use it";
+    assert_eq!(
+        said("127.0.0.1", DatabaseListen::Unchanged, true),
+        format!(
+            "{loopback}: agentctl config set database.listen all, then agentctl db restart db-b"
+        )
+    );
+    assert_eq!(
+        said("127.0.0.1", DatabaseListen::All, true),
+        format!("{loopback}: agentctl db restart db-b")
+    );
+    assert_eq!(
+        said("127.0.0.1", DatabaseListen::All, false),
+        format!("{loopback}; bind_address is its own configuration's")
+    );
+    assert_eq!(
+        said("10.0.0.2", DatabaseListen::All, true),
+        "its server listens at 10.0.0.2, and database.listen is all: agentctl db restart db-b"
+    );
+    assert_eq!(
+        said("192.168.7.2", DatabaseListen::Unchanged, true),
+        "its server listens at 192.168.7.2, and not at its address"
+    );
+    assert_eq!(said("*", DatabaseListen::All, true), "");
 }
 
 #[test]

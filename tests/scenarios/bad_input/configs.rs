@@ -62,7 +62,11 @@ fn odd_words(node: &Node) -> Result<()> {
         (&["config", "set", "recovery.nothing", "1"], USAGE, &["recovery.nothing", "config show"]),
         (&["config", "set", "recovery.merge_grace", "soon"], USAGE, &["`soon`", "from 5s to 1h"]),
         (&["config", "set", "identity.certificate_life", "1m"], USAGE, &["`1m`", "from 2m to"]),
-        (&["config", "set", "database.listen", "db-a"], USAGE, &["`db-a`", "all or an IP address"]),
+        (
+            &["config", "set", "database.listen", "db-a"],
+            USAGE,
+            &["`db-a`", "all or a list of IP addresses"],
+        ),
         (&["config", "set", "recovery.open_size", "-1"], USAGE, &["'-1'", "config set --help"]),
         (&["token", "create", "--ttl", "1s"], USAGE, &["time to live", "1m to 7d"]),
         (&["token", "create", "--ttl", "30d"], USAGE, &["time to live", "1m to 7d"]),

@@ -22,6 +22,7 @@ mod diagnosing;
 mod forming;
 mod judging;
 mod leaders;
+mod listening;
 mod planning;
 mod serving;
 mod standing;

@@ -1,11 +1,11 @@
-//! The question before something dangerous: the cluster's name, typed.
+//! Questions at the terminal. The one before something dangerous wants the cluster's name, typed.
 //!
 //! A script says it with `--confirm`; a person is asked after the plan was shown. Where nobody
 //! can be asked, nothing is guessed.
 
 use std::io;
 
-use crate::failure::{Exit, Explained};
+use crate::failure::{Exit, Explained, Failure};
 use crate::session::{Session, note};
 
 /// Why there is no consent.
@@ -61,17 +61,32 @@ pub fn somebody_to_ask(session: &Session, verb: &str) -> Result<(), ConsentError
     Err(ConsentError::NobodyToAsk { verb: verb.into(), source: NoTerminal })
 }
 
+/// Asks where the server is to listen, after the agent has said why that has to be known.
+///
+/// # Errors
+/// [`ConsentError::Declined`] when nothing is typed.
+pub fn ask_where_to_listen(session: &Session, why: &Failure) -> Result<String, ConsentError> {
+    note(&format!("\n{}\n", why.question(session.paint_notes)));
+    note("Where shall it listen? Type all, unchanged or addresses, or press Enter to stop here: ");
+    typed("nothing was typed")
+}
+
 /// Asks for the cluster's name.
 ///
 /// # Errors
 /// [`ConsentError::Declined`] when none is typed.
 pub fn ask_for_cluster() -> Result<String, ConsentError> {
     note("\nType the cluster's name to go on, or press Enter to leave everything as it is: ");
+    typed("no name was typed")
+}
+
+/// One line of a person.
+fn typed(nothing: &str) -> Result<String, ConsentError> {
     let mut line = String::new();
     let declined = |source| ConsentError::Declined { source };
     io::stdin().read_line(&mut line).map_err(declined)?;
     match line.trim() {
-        "" => Err(declined(io::Error::other("no name was typed"))),
-        name => Ok(name.to_owned()),
+        "" => Err(declined(io::Error::other(nothing.to_owned()))),
+        line => Ok(line.to_owned()),
     }
 }

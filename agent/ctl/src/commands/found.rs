@@ -9,7 +9,7 @@ use relight_proto::v1 as pb;
 use relight_proto::v1::control_server_request::Verb as ServerVerb;
 use tonic::Streaming;
 
-use super::confirm::{ask_for_cluster, somebody_to_ask};
+use super::confirm::{ask_for_cluster, ask_where_to_listen, somebody_to_ask};
 use super::status::Ends;
 use crate::args::{DbArgs, InitArgs, JoinArgs, LeaveArgs, RemoveArgs, Role};
 use crate::connect::{CHANGE_LIMIT, answer, failure_of};
@@ -40,17 +40,30 @@ impl Steps {
 /// # Errors
 /// The agent's refusal, or that it cannot be reached.
 pub async fn init(session: &Session, args: InitArgs) -> Result<Exit, Failure> {
-    let request = pb::InitRequest {
+    let mut request = pb::InitRequest {
         cluster: args.cluster,
         name: args.place.name,
         address: args.place.address,
         zone: args.place.zone,
         dry_run: args.dry_run,
+        listen: args.listen,
+        can_ask: session.interactive(),
     };
+    match init_once(session, request.clone()).await {
+        Err(failure) if failure.asks_where_to_listen() => {
+            request.listen = Some(ask_where_to_listen(session, &failure)?);
+            init_once(session, request).await
+        }
+        end => end,
+    }
+}
+
+async fn init_once(session: &Session, request: pb::InitRequest) -> Result<Exit, Failure> {
+    let steps = Steps::of(request.dry_run);
     let mut agent = session.agent().await?;
     let doing = "found the cluster";
     let stream = answer(doing, CHANGE_LIMIT, agent.init(request)).await?;
-    follow(session, doing, (stream, Steps::of(args.dry_run))).await
+    follow(session, doing, (stream, steps)).await
 }
 
 /// Joins a cluster.
@@ -63,7 +76,7 @@ pub async fn join(session: &Session, args: JoinArgs) -> Result<Exit, Failure> {
         Role::Data => "data",
         Role::Witness => "witness",
     });
-    let request = pb::JoinRequest {
+    let mut request = pb::JoinRequest {
         token: token(&args.token)?,
         name: args.place.name,
         address: args.place.address,
@@ -71,11 +84,25 @@ pub async fn join(session: &Session, args: JoinArgs) -> Result<Exit, Failure> {
         role: role.map(Into::into),
         dry_run: args.dry_run,
         give_up: args.give_up,
+        listen: args.listen,
+        // Standard input may have been the token's way.
+        can_ask: session.interactive() && args.token != "-",
     };
+    match join_once(session, request.clone()).await {
+        Err(failure) if failure.asks_where_to_listen() => {
+            request.listen = Some(ask_where_to_listen(session, &failure)?);
+            join_once(session, request).await
+        }
+        end => end,
+    }
+}
+
+async fn join_once(session: &Session, request: pb::JoinRequest) -> Result<Exit, Failure> {
+    let steps = Steps::of(request.dry_run);
     let mut agent = session.agent().await?;
     let doing = "join the cluster";
     let stream = answer(doing, CHANGE_LIMIT, agent.join(request)).await?;
-    follow(session, doing, (stream, Steps::of(args.dry_run))).await
+    follow(session, doing, (stream, steps)).await
 }
 
 /// The token that was given, or read from standard input. Line breaks of a wrapped paste go.

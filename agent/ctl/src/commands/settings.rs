@@ -37,7 +37,7 @@ struct SettingDocument {
 
 impl From<&pb::Setting> for SettingDocument {
     fn from(setting: &pb::Setting) -> Self {
-        let pb::Setting { key, value, default_value, help, accepts, kind } = setting.clone();
+        let pb::Setting { key, value, default_value, help, accepts, kind, .. } = setting.clone();
         Self { key, value, default: default_value, kind, accepts, help }
     }
 }
@@ -139,5 +139,8 @@ pub async fn set(session: &Session, args: ConfigSetArgs) -> Result<Exit, Failure
     let request = pb::SetConfigRequest { key: args.key, value: args.value };
     let now = answer(&doing, CHANGE_LIMIT, agent.set_config(request)).await?;
     note(&format!("{} = {} (default: {}), on every node\n", now.key, now.value, now.default_value));
+    if !now.then.is_empty() {
+        note(&format!("{}\n", now.then));
+    }
     Ok(Exit::Done)
 }

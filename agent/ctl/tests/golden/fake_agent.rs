@@ -33,6 +33,8 @@ pub struct FakeAgent {
     pub dry_steps: Vec<pb::Progress>,
     /// How any long piece of work ends, after its steps.
     pub refusal: Option<Status>,
+    /// How `init` and `join` fail where nobody has said where the server is to listen.
+    pub listen: Option<Status>,
     pub tokens: Vec<pb::TokenInfo>,
     pub plan: pb::RecoveryPlan,
     pub config: pb::Config,
@@ -115,7 +117,11 @@ impl Agent for FakeAgent {
 
     async fn init(&self, request: Request<pb::InitRequest>) -> Answer<Self::InitStream> {
         self.asked(request.get_ref());
-        self.work(request.get_ref().dry_run)
+        let request = request.get_ref();
+        match self.listen.clone().filter(|_| request.can_ask && request.listen.is_none()) {
+            Some(question) => Err(question),
+            None => self.work(request.dry_run),
+        }
     }
 
     async fn join(&self, request: Request<pb::JoinRequest>) -> Answer<Self::JoinStream> {

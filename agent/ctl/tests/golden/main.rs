@@ -386,6 +386,7 @@ async fn steering() {
     story.types("agentctl config set recovery.merge_grace soon").await;
     story.types("agentctl config set identity.certificate_life 30d").await;
     story.types("agentctl config set identity.certificate_life 30").await;
+    story.types("agentctl config set database.listen all").await;
     story.types("agentctl config set database.listen localhost").await;
     story.types("agentctl version").await;
     story.types("agentctl version -o json").await;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use relight_proto::detail::Kind;
 use relight_proto::v1::progress::State;
 
 use crate::canned::{self, finished, step};
@@ -104,6 +105,46 @@ async fn leave_shows_the_plan_asks_and_goes_on_with_the_typed_name() {
     let letters = running.replace("\x1b[2m", "").replace("\x1b[0m", "").chars().count();
     assert!(letters < 80, "{letters}: {running:?}");
     assert!(seen.contains("\r\x1b[K\x1b[32mdone    \x1b[0m stop-server"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn init_asks_where_to_listen_and_goes_on_with_the_answer() {
+    let asked = Asked::default();
+    let why = "the server of this node listens on loopback only";
+    let hint = "give --listen all, --listen unchanged, or --listen with addresses";
+    let steps = vec![finished(step("finished", State::Done, "db-a serves in prod"))];
+    let agent = FakeAgent {
+        steps,
+        listen: Some(relight_proto::detail::status(Kind::AsksListen, why, &[], hint)),
+        asked: Arc::clone(&asked),
+        ..Default::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    agent.serve(&folder.path().join("agent.sock"));
+    let path = folder.path().to_owned();
+    let (exit, seen) = on_terminal(move || {
+        let mut terminal = Terminal::start(&path, &["init", "--cluster", "prod"]);
+        terminal.read_until("stop here: ").types("all\n");
+        terminal.ends()
+    })
+    .await;
+    assert_eq!(exit, Some(0), "{seen}");
+    assert!(seen.contains(why) && seen.contains(hint), "{seen}");
+    {
+        let asked = asked.lock().unwrap();
+        let [first, second] = asked.as_slice() else { panic!("{asked:?}") };
+        assert!(first.contains("listen: None") && first.contains("can_ask: true"), "{first}");
+        assert!(second.contains("listen: Some(\"all\")"), "{second}");
+    }
+    let path = folder.path().to_owned();
+    let (exit, seen) = on_terminal(move || {
+        let mut terminal = Terminal::start(&path, &["init", "--cluster", "prod"]);
+        terminal.read_until("stop here: ").types("\n");
+        terminal.ends()
+    })
+    .await;
+    assert_eq!(exit, Some(4), "{seen}");
+    assert!(seen.contains("nothing was changed"), "{seen}");
 }
 
 #[tokio::test]

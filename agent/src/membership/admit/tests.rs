@@ -54,8 +54,25 @@ fn issuing(change: impl FnOnce(&mut TokenRecord)) -> Document {
 }
 
 fn admit_to(document: &Document, call: &JoinCall) -> Result<Document, RosterRefused> {
-    let Applicant { node, listed, token } = applicant(call, remote()).unwrap();
-    document.admit(node, listed, token)
+    admitted(document, &applicant(call, remote()).unwrap())
+}
+
+#[test]
+fn a_joiner_brings_the_addresses_where_it_listens() {
+    let listens = |document: &Document| text(&document.settings.listen);
+    let asks = |listen: &str| JoinCall { listen: Some(listen.into()), ..call() };
+    let before = issuing(|_| {});
+    assert_eq!(listens(&admit_to(&before, &call()).unwrap()), "unchanged");
+    let after = admit_to(&before, &asks("10.0.0.4")).unwrap();
+    assert_eq!(listens(&after), "10.0.0.4");
+    assert_eq!(admit_to(&after, &asks("10.0.0.4")), Ok(after.clone()), "asked once more");
+    let mut everywhere = before;
+    everywhere.settings.listen = DatabaseListen::All;
+    // That is refused before; what the cluster has decided meanwhile stays.
+    assert_eq!(listens(&admit_to(&everywhere, &asks("10.0.0.4")).unwrap()), "all");
+    for wrong in ["db-d".to_owned(), "0.0.0.0".to_owned(), "1,".repeat(2_000)] {
+        assert!(applicant(&asks(&wrong), remote()).is_err(), "{wrong}");
+    }
 }
 
 #[test]
@@ -137,7 +154,7 @@ fn names_addresses_and_identities_are_taken_once() {
     assert_eq!(admit_to(&document, &name), Err(taken));
 
     let here = JoinCall { address: "10.0.0.2".into(), ..call() };
-    let Applicant { node, listed, token } =
+    let Applicant { node, listed, token, .. } =
         applicant(&here, Some("10.0.0.2:55000".parse().unwrap())).unwrap();
     let clash = document.admit(node, listed, token);
     assert!(matches!(clash, Err(RosterRefused::AddressTaken { .. })), "{clash:?}");

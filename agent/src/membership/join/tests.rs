@@ -54,6 +54,7 @@ fn the_cluster_is_told_the_role_in_the_file() {
             key,
             running: None,
             stops_server: false,
+            listen: None,
         };
         assert_eq!(call(&applicant, &token(), true).unwrap().role, word);
     }

@@ -11,7 +11,7 @@ pub(crate) fn request() -> GaleraRequest {
         address: "10.0.0.1".parse().unwrap(),
         members: vec!["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()],
         segment: 1,
-        bind_address: None,
+        listening: Listening::Unchanged,
         provider_options: BTreeMap::from([("gcache.size".to_owned(), "1G".to_owned())]),
         tls: None,
         mixed_tls: false,

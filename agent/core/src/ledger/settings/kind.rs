@@ -6,6 +6,7 @@
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 /// What a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// One of these words, or an IP address.
-    ChoiceOrAddress(&'static [&'static str]),
+    /// One of these words, or IP addresses of machines with commas between them.
+    ChoiceOrAddresses(&'static [&'static str]),
     /// Several values of one kind, with commas between them; none at all is a list too.
     List {
         /// Of each.
@@ -62,6 +63,9 @@ pub enum Value {
     List(Vec<Value>),
 }
 
+/// How many addresses a setting takes: some for each node.
+const ADDRESSES_MAX: usize = 32;
+
 /// Units of time, longest first.
 const UNITS: [(u64, char); 4] = [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')];
 
@@ -74,7 +78,7 @@ impl Kind {
             Self::Duration { .. } => "duration",
             Self::Text { .. } => "text",
             Self::Choice(_) => "choice",
-            Self::ChoiceOrAddress(_) => "choice-or-address",
+            Self::ChoiceOrAddresses(_) => "choice-or-addresses",
             Self::List { .. } => "list",
         }
     }
@@ -92,8 +96,8 @@ impl Kind {
             }
             Self::Text { longest } => format!("a text of one line, at most {longest} letters"),
             Self::Choice(words) => alternatives(words.iter().copied()),
-            Self::ChoiceOrAddress(words) => {
-                alternatives(words.iter().copied().chain(["an IP address"]))
+            Self::ChoiceOrAddresses(words) => {
+                alternatives(words.iter().copied().chain(["a list of IP addresses"]))
             }
             Self::List { of, longest } => {
                 format!("up to {longest} values with commas between them, each {}", of.accepts())
@@ -118,7 +122,7 @@ impl Kind {
                 fits.then(|| Value::Text(text.to_owned()))
             }
             Self::Choice(words) => choice(words, text),
-            Self::ChoiceOrAddress(words) => choice(words, text).or_else(|| address(text)),
+            Self::ChoiceOrAddresses(words) => choice(words, text).or_else(|| addresses(text)),
             Self::List { of, longest } => {
                 let parts = text.split(',').map(str::trim);
                 let values = match text.trim() {
@@ -159,11 +163,19 @@ fn choice(words: &[&'static str], text: &str) -> Option<Value> {
     words.iter().find(|word| **word == text).map(|word| Value::Choice(word))
 }
 
+/// Addresses in order, each once.
+fn addresses(text: &str) -> Option<Value> {
+    let list: BTreeSet<IpAddr> =
+        text.split(',').map(|part| address(part.trim())).collect::<Option<_>>()?;
+    let values = list.into_iter().map(Value::Address).collect::<Vec<_>>();
+    (values.len() <= ADDRESSES_MAX).then_some(Value::List(values))
+}
+
 /// An address that one machine can have.
-fn address(text: &str) -> Option<Value> {
+fn address(text: &str) -> Option<IpAddr> {
     let address: IpAddr = text.parse().ok()?;
     let one_machine = !address.is_unspecified() && !address.is_multicast();
-    one_machine.then_some(Value::Address(address))
+    one_machine.then_some(address)
 }
 
 impl fmt::Display for Value {

@@ -8,6 +8,7 @@ pub mod kind;
 
 use core::net::IpAddr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,15 +29,15 @@ pub struct Settings {
     pub listen: DatabaseListen,
 }
 
-/// Where the servers listen for clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the servers listen for clients; [`crate::clients::listening`] says what follows for a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DatabaseListen {
     /// Where the server's own configuration says.
     Unchanged,
     /// At every address of the machine.
     All,
-    /// At this one.
-    Address(IpAddr),
+    /// Each at those of these addresses that are its own.
+    At(BTreeSet<IpAddr>),
 }
 
 impl Default for Settings {
@@ -60,6 +61,8 @@ pub struct Key {
     pub help: &'static str,
     /// What it takes.
     pub kind: Kind,
+    /// What has to follow before a change takes effect; empty where nothing has to.
+    pub then: &'static str,
     get: fn(&Settings) -> Value,
     put: fn(&mut Settings, &Value),
 }
@@ -96,6 +99,7 @@ pub const KEYS: [Key; 5] = [
         name: "recovery.open_size",
         help: "how many synced members open a new formation to clients",
         kind: Kind::Number { least: 1, greatest: 7 },
+        then: "",
         get: |it| Value::Number(it.open_size),
         put: |it, value| put_number(&mut it.open_size, value),
     },
@@ -103,6 +107,7 @@ pub const KEYS: [Key; 5] = [
         name: "recovery.reform_deadline",
         help: "how long a common start of all members may take before one of them leads alone",
         kind: Kind::Duration { least: seconds(20), greatest: HOUR, bare_seconds: true },
+        then: "",
         get: |it| Value::Duration(seconds(it.reform_deadline_s)),
         put: |it, value| put_seconds(&mut it.reform_deadline_s, value),
     },
@@ -110,6 +115,7 @@ pub const KEYS: [Key; 5] = [
         name: "recovery.merge_grace",
         help: "how long running servers without quorum are left to find each other",
         kind: Kind::Duration { least: seconds(5), greatest: HOUR, bare_seconds: true },
+        then: "",
         get: |it| Value::Duration(seconds(it.merge_grace_s)),
         put: |it, value| put_seconds(&mut it.merge_grace_s, value),
     },
@@ -121,23 +127,27 @@ pub const KEYS: [Key; 5] = [
             greatest: seconds(365 * DAY_S),
             bare_seconds: false,
         },
+        then: "",
         get: |it| Value::Duration(seconds(it.certificate_life_s)),
         put: |it, value| put_seconds(&mut it.certificate_life_s, value),
     },
     Key {
         name: "database.listen",
-        help: "where the servers listen for clients: at all addresses, at one, or as configured",
-        kind: Kind::ChoiceOrAddress(&["unchanged", "all"]),
-        get: |it| match it.listen {
+        help: "where servers listen for clients, each at those of a list that are its own",
+        kind: Kind::ChoiceOrAddresses(&["unchanged", "all"]),
+        then: "a server takes it at its next start: agentctl db restart NODE",
+        get: |it| match &it.listen {
             DatabaseListen::Unchanged => Value::Choice("unchanged"),
             DatabaseListen::All => Value::Choice("all"),
-            DatabaseListen::Address(address) => Value::Address(address),
+            DatabaseListen::At(list) => {
+                Value::List(list.iter().copied().map(Value::Address).collect())
+            }
         },
         put: |it, value| match value {
             Value::Choice("all") => it.listen = DatabaseListen::All,
-            Value::Address(address) => it.listen = DatabaseListen::Address(*address),
             Value::Choice(_) => it.listen = DatabaseListen::Unchanged,
-            Value::Number(_) | Value::Duration(_) | Value::Text(_) | Value::List(_) => {}
+            Value::List(list) => it.listen = DatabaseListen::At(addresses(list)),
+            Value::Number(_) | Value::Duration(_) | Value::Text(_) | Value::Address(_) => {}
         },
     },
 ];
@@ -156,6 +166,18 @@ fn put_seconds(place: &mut u32, value: &Value) {
     if let Value::Duration(length) = value {
         *place = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
     }
+}
+
+fn addresses(values: &[Value]) -> BTreeSet<IpAddr> {
+    let address = |value: &Value| match value {
+        Value::Address(address) => Some(*address),
+        Value::Number(_)
+        | Value::Duration(_)
+        | Value::Text(_)
+        | Value::Choice(_)
+        | Value::List(_) => None,
+    };
+    values.iter().filter_map(address).collect()
 }
 
 /// Why a setting was not changed.

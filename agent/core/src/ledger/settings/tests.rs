@@ -10,8 +10,9 @@ fn edges(kind: Kind) -> Vec<String> {
         }
         Kind::Text { longest } => vec![String::new(), "x".repeat(longest)],
         Kind::Choice(words) => words.iter().map(|&word| word.to_owned()).collect(),
-        Kind::ChoiceOrAddress(words) => {
-            words.iter().copied().chain(["192.0.2.7"]).map(str::to_owned).collect()
+        Kind::ChoiceOrAddresses(words) => {
+            let lists = ["192.0.2.7", "192.0.2.7,2001:db8::7"];
+            words.iter().copied().chain(lists).map(str::to_owned).collect()
         }
         Kind::List { of, .. } => edges(*of),
     }
@@ -47,6 +48,9 @@ fn a_refusal_names_what_is_allowed() {
         hint("identity.certificate_life", "90"),
         "give a duration from 2m to 365d, such as 90d; units are s, m, h and d"
     );
-    assert_eq!(hint("database.listen", "localhost"), "give unchanged, all or an IP address");
+    assert_eq!(
+        hint("database.listen", "localhost"),
+        "give unchanged, all or a list of IP addresses"
+    );
     assert_eq!(hint("recovery.open_size", "8"), "give a whole number from 1 to 7");
 }

@@ -14,7 +14,7 @@ const GRACE: Kind = Kind::Duration {
     greatest: Duration::from_secs(3_600),
     bare_seconds: true,
 };
-const LISTEN: Kind = Kind::ChoiceOrAddress(&["unchanged", "all"]);
+const LISTEN: Kind = Kind::ChoiceOrAddresses(&["unchanged", "all"]);
 const SIZES: Kind = Kind::List { of: &Kind::Number { least: 1, greatest: 7 }, longest: 3 };
 
 fn seconds(kind: Kind, text: &str) -> Option<u64> {
@@ -59,14 +59,16 @@ fn durations_have_units_and_a_range() {
 #[test]
 fn choices_and_addresses_are_closed_lists() {
     let read = |text| LISTEN.read(text).map(|value| value.to_string());
-    for text in ["unchanged", "all", "192.0.2.7", "2001:db8::7", "127.0.0.1"] {
+    for text in ["unchanged", "all", "192.0.2.7", "2001:db8::7", "127.0.0.1,192.0.2.7"] {
         assert_eq!(read(text).as_deref(), Some(text));
     }
+    assert_eq!(read("192.0.2.7, 192.0.2.3,192.0.2.7").as_deref(), Some("192.0.2.3,192.0.2.7"));
     let wrong = ["", "All", "any", "0.0.0.0", "::", "224.0.0.1", "[::1]", "db-a", "192.0.2.7:3306"];
+    assert_eq!([read("all,192.0.2.7"), read("192.0.2.7,"), read(",")], [None, None, None]);
     for text in wrong {
         assert_eq!(read(text), None, "{text}");
     }
-    assert_eq!(LISTEN.accepts(), "unchanged, all or an IP address");
+    assert_eq!(LISTEN.accepts(), "unchanged, all or a list of IP addresses");
     assert_eq!(Kind::Choice(&["wait", "prove"]).accepts(), "wait or prove");
     assert_eq!(Kind::Choice(&["wait"]).read("192.0.2.7"), None);
 }
@@ -99,7 +101,8 @@ proptest! {
         prop_assert_eq!(SIZES.read(&sizes.to_string()), Some(sizes));
         let there = address(&IpAddr::from(v6.to_be_bytes()).to_string());
         if let Some(there) = there {
-            prop_assert_eq!(LISTEN.read(&there.to_string()), Some(there));
+            let list = Value::List(vec![Value::Address(there)]);
+            prop_assert_eq!(LISTEN.read(&there.to_string()), Some(list));
         }
     }
 
