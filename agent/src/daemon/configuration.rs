@@ -17,8 +17,7 @@ use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
 
 /// The cluster address follows the roster, and where the server listens the setting, also while it
-/// runs. Writing takes some syncs,
-/// so rounds go on meanwhile.
+/// runs. Writing takes some syncs, so rounds go on meanwhile.
 pub async fn configure_for_roster(
     member: &Arc<Member>,
     thread: &mut Thread,
