@@ -1,4 +1,4 @@
-//! A failed call in three parts: what failed, why, and what to do. One way to write it, one to read.
+//! A failed call in three parts: what failed, why, what to do. One way to write it, one to read.
 //!
 //! What failed is the message of the gRPC status; the rest travels beside it as an
 //! [`v1::ErrorDetail`].

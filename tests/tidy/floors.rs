@@ -56,6 +56,9 @@ const SHELL: House = House {
 /// Arrows that run up, and circles, until the rooms are cut apart: who, and to whom.
 const NOT_YET: &[(&str, &str)] = &[
     ("act", "observe"),
+    ("wire/serving", "itself"),
+    ("wire/status", "itself"),
+    ("wire/verdict", "itself"),
     ("daemon/configuration", "itself"),
     ("daemon/coordinate", "itself"),
     ("daemon/evidence", "itself"),

@@ -216,8 +216,8 @@ async fn give_to_server(member: &Arc<Member>) -> Result<(), ServerError> {
     }
 }
 
-/// Whether a server with these provider options reads our files: one that was configured by somebody
-/// else, and one from before `agentctl config apply`, does not.
+/// Whether a server with these provider options reads our files: one that somebody else set
+/// up, and one from before `agentctl config apply`, does not.
 fn reads_ours(options: &str) -> bool {
     let mut options = options.split(';').filter_map(|option| option.split_once('='));
     options.any(|(key, value)| key.trim() == "socket.ssl_cert" && value.trim().starts_with(TLS_DIR))

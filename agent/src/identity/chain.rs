@@ -1,7 +1,7 @@
 //! Judging a certificate: the chain, the use, and the cluster.
 //!
 //! Time: the dates in a member's certificate are not judged. Its key lies beside the CA's key, so
-//! whoever has it can make certificates of any date; who is a member says the roster, which needs no
+//! whoever has it can make certificates of any date; the roster says who is a member, and needs no
 //! clock. And the ledger must not stop for clocks that went wrong, or for a renewal that failed
 //! (docs/decisions/2026-12-01-certificates.md). Every other certificate is judged at the later of
 //! our clock and its own NotBefore: a clock that is behind lets in who was let in before.

@@ -1,6 +1,6 @@
 //! Where a running server takes its clients over the network: what it says of itself, as a value.
 //!
-//! Asked of the server and not of its files: it takes another `bind_address` at its next start only.
+//! Asked of the server and not of its files: it takes a new `bind_address` at its next start only.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;

@@ -163,8 +163,8 @@ proptest! {
         use FormationQuestion::{Outside, Positions, Views, Weights};
         let judgement = judge(&case.document, &case.survey, case.overdue);
         let (document, survey) = (&case.document, &case.survey);
-        let view =
-            View { me: node(1), document, survey, judgement: &judgement, quorum: true, mute: false };
+        let (me, judgement) = (node(1), &judgement);
+        let view = View { me, document, survey, judgement, quorum: true, mute: false };
         let Some(asked) = inquiry(view) else { return Ok(()) };
         prop_assert_eq!(&asked.outcome, &formation(document, survey));
         let all = [Weights, Views, Outside, Positions];

@@ -29,7 +29,7 @@ pub struct Settings {
     pub listen: DatabaseListen,
 }
 
-/// Where the servers listen for clients; [`crate::clients::listening`] says what follows for a node.
+/// Where the servers listen for clients; [`crate::clients::listening`] says what follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DatabaseListen {
     /// Where the server's own configuration says.
