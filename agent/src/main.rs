@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Parser, Subcommand};
 use relight::config::{CONFIG_PATH, Config};
 use relight::gate::protocol::Phase;
 use relight::units::config_writer::{ConfigVerb, HostPaths};
@@ -39,14 +40,14 @@ enum Verb {
     /// Ask the agent whether the server may start (mariadb.service).
     Gate {
         #[arg(value_enum)]
-        phase: GatePhase,
+        phase: Phase,
     },
     /// Copy the state files and recover the position (relight-evidence.service).
     Evidence,
     /// Write or remove what Relight installs (relight-config@VERB.service).
     Config {
         #[arg(value_enum)]
-        verb: ConfigWord,
+        verb: ConfigVerb,
     },
     /// Bootstrap with the permit that the gate holds (relight-bootstrap.service).
     Bootstrap {
@@ -56,45 +57,22 @@ enum Verb {
     },
     /// Change one thing in the datadir (relight-datadir@VERB.service).
     Datadir {
-        #[arg(value_enum)]
-        verb: DatadirWord,
+        #[arg(value_parser = datadir_verb())]
+        verb: DatadirVerb,
     },
     /// Kill the run of the server that was told to stop and does not end (relight-kill.service).
     Kill,
     /// Keep the view that the server leaves (mariadb.service).
     Hook {
         #[arg(value_enum)]
-        moment: HookWord,
+        moment: Hook,
     },
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum GatePhase {
-    Check,
-    Admit,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ConfigWord {
-    Install,
-    Update,
-    Remove,
-    Account,
-    Refresh,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum DatadirWord {
-    AllowBootstrap,
-    ForgetView,
-    ForceStateTransfer,
-    GiveUp,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum HookWord {
-    Stopping,
-    Stopped,
+/// The words of the units' instances, which are those of [`units::verbs`].
+fn datadir_verb() -> impl TypedValueParser<Value = DatadirVerb> {
+    let words = PossibleValuesParser::new(units::verbs::DATADIR_VERBS.map(units::verbs::word));
+    words.try_map(|word| units::verbs::datadir_verb(&word).ok_or("it is no verb"))
 }
 
 fn main() -> ExitCode {
@@ -105,7 +83,7 @@ fn main() -> ExitCode {
         // A wrong line in the file must neither keep the server from stopping nor `remove` from
         // removing; those need nothing but the defaults.
         (
-            Verb::Hook { .. } | Verb::Config { verb: ConfigWord::Remove | ConfigWord::Refresh },
+            Verb::Hook { .. } | Verb::Config { verb: ConfigVerb::Remove | ConfigVerb::Refresh },
             Err(error),
         ) => {
             eprintln!("warning: {error}");
@@ -125,20 +103,9 @@ fn main() -> ExitCode {
     match arguments.command {
         Verb::Run => run_daemon(config),
         Verb::CheckConfig => check_config(&config, &arguments.config),
-        Verb::Gate { phase } => {
-            let phase = match phase {
-                GatePhase::Check => Phase::Check,
-                GatePhase::Admit => Phase::Admit,
-            };
-            let asked = gate_client::run(phase, &config);
-            report(asked, gate_client::EXIT_REFUSED)
-        }
+        Verb::Gate { phase } => report(gate_client::run(phase, &config), gate_client::EXIT_REFUSED),
         Verb::Hook { moment } => {
-            let hook = match moment {
-                HookWord::Stopping => Hook::Stopping,
-                HookWord::Stopped => Hook::Stopped,
-            };
-            units::stop_hook::run(hook, &config.paths.state_dir, config.paths.datadir);
+            units::stop_hook::run(moment, &config.paths.state_dir, config.paths.datadir);
             ExitCode::SUCCESS
         }
         unit @ (Verb::Evidence
@@ -158,16 +125,8 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
             Ok(format!("evidence {} stored", record.number))
         }
         Verb::Config { verb } => {
-            let verb = match verb {
-                ConfigWord::Account => return units::account::run(unit),
-                ConfigWord::Install => ConfigVerb::Install,
-                ConfigWord::Update => ConfigVerb::Update,
-                ConfigWord::Remove => ConfigVerb::Remove,
-                ConfigWord::Refresh => ConfigVerb::Refresh,
-            };
             let paths = HostPaths::of_node(&config.paths.state_dir);
-            units::config_writer::run(verb, &paths, unit)?;
-            Ok("done".to_owned())
+            units::config_writer::run(*verb, &paths, unit)
         }
         Verb::Bootstrap { clear_flags: true } => {
             units::bootstrap::clear_flags(unit);
@@ -175,14 +134,8 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
         }
         Verb::Bootstrap { clear_flags: false } => units::bootstrap::run(&config),
         Verb::Datadir { verb } => {
-            let verb = match verb {
-                DatadirWord::AllowBootstrap => DatadirVerb::AllowBootstrap,
-                DatadirWord::ForgetView => DatadirVerb::ForgetView,
-                DatadirWord::ForceStateTransfer => DatadirVerb::ForceStateTransfer,
-                DatadirWord::GiveUp => DatadirVerb::GiveUp,
-            };
-            units::datadir::run(verb, &Places::of_node(config.paths.datadir))?;
-            Ok(format!("{} done", units::datadir::word(verb)))
+            units::datadir::run(*verb, &Places::of_node(config.paths.datadir))?;
+            Ok(format!("{} done", units::verbs::word(*verb)))
         }
         Verb::Kill => units::kill::run(unit, &config.paths.state_dir.join("requests")),
         Verb::Run | Verb::CheckConfig | Verb::Gate { .. } | Verb::Hook { .. } => Ok(String::new()),

@@ -17,6 +17,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::ValueEnum;
+use relight::units::config_writer::ConfigVerb;
+use relight::units::verbs::{DATADIR_VERBS, TABLE, word};
+
 /// Units that the agent may start although they are another package's.
 const FOREIGN: [(&str, &str); 2] = [("mariadb.service", "start"), ("mariadb.service", "stop")];
 
@@ -134,32 +138,65 @@ fn nothing_but_the_kill_unit_may_signal() {
     assert!(!unit.contains("[Install]"), "nobody but the agent starts it");
 }
 
+/// The values of a key in a unit file.
+fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+}
+
 #[test]
-fn the_polkit_rule_names_exactly_what_systemd_holds() {
-    let files = unit_files();
+fn the_polkit_rule_allows_exactly_the_verbs_of_the_table() {
+    let ours = TABLE.map(|row| (row.unit(), "start".to_owned()));
+    let foreign = FOREIGN.map(|(unit, verb)| (unit.to_owned(), verb.to_owned()));
+    let wanted: BTreeSet<_> = ours.into_iter().chain(foreign).collect();
+    let allowed = allowed();
+    assert_eq!(allowed.iter().cloned().collect::<BTreeSet<_>>(), wanted);
+    assert_eq!(allowed.len(), wanted.len(), "one is named twice");
+}
+
+#[test]
+fn every_unit_has_a_verb_in_the_table_and_the_rights_that_stand_there() {
     let mut covered = BTreeSet::from(["relightd.service".to_owned()]);
-    for (unit, verb) in allowed() {
-        if FOREIGN.contains(&(unit.as_str(), verb.as_str())) {
-            continue;
+    for row in TABLE {
+        let unit = read(&format!("systemd/{}", row.file));
+        let user = *values(&unit, "User").first().unwrap_or(&"root");
+        assert_eq!(user, row.rights.user, "{}", row.file);
+        assert_eq!(
+            values(&unit, "CapabilityBoundingSet"),
+            [row.rights.capabilities],
+            "{}",
+            row.file
+        );
+        assert_eq!(row.file.contains('@'), !row.instance.is_empty(), "{}", row.file);
+        if !row.instance.is_empty() {
+            let comment = unit.lines().take_while(|line| line.starts_with('#'));
+            let comment = comment.collect::<Vec<_>>().join(" ");
+            let mut words = comment.split(|c: char| !c.is_ascii_lowercase() && c != '-');
+            let told = words.any(|word| word == row.instance);
+            assert!(told, "systemd/{} does not say what {} does", row.file, row.instance);
         }
-        assert_eq!(verb, "start", "{unit}");
-        let (stem, instance) = match unit.strip_suffix(".service").unwrap().split_once('@') {
-            Some((stem, instance)) => (format!("{stem}@.service"), Some(instance.to_owned())),
-            None => (unit.clone(), None),
-        };
-        assert!(files.contains(&stem), "{unit} has no file in systemd/");
-        if let Some(instance) = instance {
-            let text = read(&format!("systemd/{stem}"));
-            let comment: String =
-                text.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>().join(" ");
-            let listed = comment
-                .split(|c: char| !c.is_ascii_lowercase() && c != '-')
-                .any(|word| word == instance);
-            assert!(listed, "systemd/{stem} does not say what {instance} does");
-        }
-        covered.insert(stem);
+        // Whoever is no member of the group relight cannot read what is asked of it.
+        let reads = row.rights.user == "root"
+            || values(&unit, "BindReadOnlyPaths").iter().any(|it| it.ends_with("relight-requests"));
+        assert!(reads || row.request.is_none(), "{} cannot read its request", row.file);
+        covered.insert(row.file.to_owned());
     }
-    assert_eq!(covered, files, "a unit without a rule, or the other way round");
+    assert_eq!(covered, unit_files(), "a unit without a verb, or the other way round");
+}
+
+/// Each instance is a word that the program behind the unit knows, and it knows no other verb that
+/// the agent may ask for.
+#[test]
+fn the_program_knows_every_instance() {
+    let instances = |file: &str| -> BTreeSet<String> {
+        let rows = TABLE.into_iter().filter(|row| row.file == file);
+        rows.map(|row| row.instance.to_owned()).collect()
+    };
+    let datadir = DATADIR_VERBS.map(|verb| word(verb).to_owned());
+    assert_eq!(instances("relight-datadir@.service"), datadir.into());
+    // The package's own script runs this one, so no unit and no right of the agent's leads there.
+    let config = ConfigVerb::value_variants().iter().filter(|verb| **verb != ConfigVerb::Refresh);
+    let config = config.map(|verb| verb.to_possible_value().unwrap().get_name().to_owned());
+    assert_eq!(instances("relight-config@.service"), config.collect());
 }
 
 #[test]

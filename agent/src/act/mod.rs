@@ -1,7 +1,7 @@
 //! Acting on this node: writes only, and never decides.
 //!
-//! Each act is one line of the core's plan. What needs rights is done by the units of `systemd/`;
-//! here a request is written for them and they are started.
+//! Each act is one line of the core's plan. What needs rights is done by the units of `systemd/`:
+//! here a request is written for them and they are started. [`crate::units::verbs`] has them all.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,22 +10,14 @@ use relight_core::ids::FileIdentity;
 use relight_core::lineage::order::{DatadirRequest, DatadirVerb};
 use relight_core::position::Position;
 
-use crate::codec::{CodecError, Record, encode};
+use crate::codec::CodecError;
 use crate::observe::server::StatementError;
 use crate::store::StoreError;
 use crate::systemd::{Job, Systemd, SystemdError};
-use crate::units::config_request::{CONFIG_REQUEST, ConfigRequest};
-use crate::units::datadir::DATADIR_REQUEST;
 use crate::units::durable;
-use crate::units::evidence::EVIDENCE_UNIT;
-use crate::units::kill::{KILL_ORDER, KillOrder};
+use crate::units::kill::KillOrder;
+use crate::units::verbs::{self, Request, Row, Verb};
 
-/// How long a small unit may take.
-const UNIT_MAX: Duration = Duration::from_secs(60);
-/// How long creating the accounts may take: it waits for the scripts of the server's package.
-const ACCOUNTS_MAX: Duration = Duration::from_secs(120);
-/// How long the evidence unit may take: the server replays its log in it.
-const EVIDENCE_MAX: Duration = Duration::from_secs(3600);
 /// How long an orderly stop may take before it is told; it goes on.
 const STOP_MAX: Duration = Duration::from_secs(600);
 
@@ -93,18 +85,30 @@ pub struct Hands {
 }
 
 impl Hands {
-    async fn unit(&self, what: &'static str, unit: &str, within: Duration) -> Result<(), ActError> {
-        let run = self.systemd.run(Job::Start, unit, within).await;
-        run.map_err(|source| ActError::Unit { what, source })
+    /// Asks one of the small units, and waits for it if anybody does.
+    ///
+    /// # Errors
+    /// The request's or the unit's.
+    pub async fn run<R: Request>(&self, verb: Verb<R>, request: &R) -> Result<(), ActError> {
+        let Row { what, limit, request: record, .. } = verb.row;
+        if let Some(name) = record {
+            let bytes = request.encoded().map_err(|source| ActError::Codec { what, source })?;
+            self.request(what, name, bytes).await?;
+        }
+        let unit = verb.row.unit();
+        let asked = match limit {
+            Some(limit) => self.systemd.run(Job::Start, &unit, limit).await,
+            None => self.systemd.begin(&unit).await,
+        };
+        asked.map_err(|source| ActError::Unit { what, source })
     }
 
-    async fn request<T: Record>(
+    async fn request(
         &self,
         what: &'static str,
         name: &'static str,
-        value: &T,
+        bytes: Vec<u8>,
     ) -> Result<(), ActError> {
-        let bytes = encode(value).map_err(|source| ActError::Codec { what, source })?;
         let requests = self.requests.clone();
         let written = tokio::task::spawn_blocking(move || {
             durable::write(&requests, name, &bytes, durable::Rights::mode(0o640))
@@ -113,67 +117,11 @@ impl Hands {
         written.map_err(|source| ActError::Request { what, source })
     }
 
-    /// Copies the state files and recovers the position, if no server runs.
-    ///
-    /// # Errors
-    /// The unit's.
-    pub async fn take_evidence(&self) -> Result<(), ActError> {
-        self.unit("take evidence", EVIDENCE_UNIT, EVIDENCE_MAX).await
-    }
-
     /// Whether evidence is being taken at this moment, by whoever asked for it. While systemd does
     /// not answer, as it may at boot, it counts as being taken: silence is no reason to take it
     /// twice.
     pub async fn evidence_is_under_way(&self) -> bool {
-        self.systemd.is_starting(EVIDENCE_UNIT).await.unwrap_or(true)
-    }
-
-    /// Puts the gate in place and writes the configuration.
-    ///
-    /// # Errors
-    /// The request's or the unit's.
-    pub async fn close_gate(&self, request: &ConfigRequest) -> Result<(), ActError> {
-        let what = "put the start gate in place";
-        self.request(what, CONFIG_REQUEST, request).await?;
-        self.unit(what, "relight-config@install.service", UNIT_MAX).await
-    }
-
-    /// Writes the Galera configuration.
-    ///
-    /// # Errors
-    /// The request's or the unit's.
-    pub async fn configure(&self, request: &ConfigRequest) -> Result<(), ActError> {
-        let what = "write the Galera configuration";
-        self.request(what, CONFIG_REQUEST, request).await?;
-        self.unit(what, "relight-config@update.service", UNIT_MAX).await
-    }
-
-    /// Writes the server's certificates into the files of a configuration that is there.
-    ///
-    /// # Errors
-    /// The request's or the unit's.
-    pub async fn write_certificates(&self, request: &ConfigRequest) -> Result<(), ActError> {
-        let what = "write the server's certificates";
-        self.request(what, CONFIG_REQUEST, request).await?;
-        self.unit(what, "relight-config@update.service", UNIT_MAX).await
-    }
-
-    /// Removes everything that Relight wrote outside of its own directories.
-    ///
-    /// # Errors
-    /// The unit's.
-    pub async fn open_gate(&self) -> Result<(), ActError> {
-        let what = "remove the start gate and the configuration";
-        self.unit(what, "relight-config@remove.service", UNIT_MAX).await
-    }
-
-    /// Creates the database accounts on the running server.
-    ///
-    /// # Errors
-    /// The unit's.
-    pub async fn create_accounts(&self) -> Result<(), ActError> {
-        let what = "create the database accounts";
-        self.unit(what, "relight-config@account.service", ACCOUNTS_MAX).await
+        self.systemd.is_starting(verbs::EVIDENCE_UNIT).await.unwrap_or(true)
     }
 
     /// One named change of the data directory that the evidence was about.
@@ -186,25 +134,9 @@ impl Hands {
         datadir: Option<FileIdentity>,
         position: Option<Position>,
     ) -> Result<(), ActError> {
-        let (what, unit) = match verb {
-            DatadirVerb::AllowBootstrap => {
-                ("mark the data as safe to bootstrap", "relight-datadir@allow-bootstrap.service")
-            }
-            DatadirVerb::ForgetView => {
-                ("remove the view file", "relight-datadir@forget-view.service")
-            }
-            DatadirVerb::ForceStateTransfer => {
-                ("force a state transfer", "relight-datadir@force-state-transfer.service")
-            }
-            DatadirVerb::GiveUp => {
-                ("move the given up data aside", "relight-datadir@give-up.service")
-            }
-        };
         let datadir = datadir.ok_or(ActError::DatadirUnknown)?;
         let position = position.map(|position| (position.history, position.seqno));
-        let request = DatadirRequest { verb, datadir, position };
-        self.request(what, DATADIR_REQUEST, &request).await?;
-        self.unit(what, unit, UNIT_MAX).await
+        self.run(verbs::of_datadir(verb), &DatadirRequest { verb, datadir, position }).await
     }
 
     /// Starts the server plainly. Does not wait: joining may take hours.
@@ -214,16 +146,6 @@ impl Hands {
     pub async fn start(&self) -> Result<(), ActError> {
         let what = "start the server";
         self.systemd.begin(&self.unit).await.map_err(|source| ActError::Unit { what, source })
-    }
-
-    /// Bootstraps. Does not wait.
-    ///
-    /// # Errors
-    /// systemd's.
-    pub async fn bootstrap(&self) -> Result<(), ActError> {
-        let what = "bootstrap";
-        let unit = "relight-bootstrap.service";
-        self.systemd.begin(unit).await.map_err(|source| ActError::Unit { what, source })
     }
 
     /// Stops the server in an orderly way and waits for it.
@@ -242,10 +164,8 @@ impl Hands {
     /// # Errors
     /// The order's or the unit's.
     pub async fn kill(&self, invocation: Option<String>) -> Result<(), ActError> {
-        let what = "kill the server";
         let invocation = invocation.ok_or(ActError::RunUnknown)?;
-        self.request(what, KILL_ORDER, &KillOrder { invocation }).await?;
-        self.unit(what, "relight-kill.service", UNIT_MAX).await
+        self.run(verbs::KILL, &KillOrder { invocation }).await
     }
 }
 

@@ -15,6 +15,7 @@ use crate::records::Identity;
 use crate::snapshot::MemberPicture;
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
+use crate::units::verbs;
 
 /// The cluster address follows the roster, and where the server listens the setting, also while it
 /// runs. Writing takes some syncs, so rounds go on meanwhile.
@@ -43,7 +44,7 @@ pub async fn configure_for_roster(
     let request = request(member, document, document.formation(), Purpose::Rest);
     let writer = member.clone();
     thread.configuring.begin(&member.tasks, hands, &member.wake, async move {
-        writer.hands.configure(&request).await?;
+        writer.hands.run(verbs::UPDATE, &request).await?;
         Ok(mark)
     });
 }

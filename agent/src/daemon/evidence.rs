@@ -12,6 +12,7 @@ use crate::act::ActError;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
 use crate::snapshot::MemberPicture;
+use crate::units::verbs;
 
 /// How long a run of the evidence unit that somebody else began is watched, before it is waited for
 /// by a start of the unit.
@@ -28,7 +29,7 @@ pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
     if is_taken_at_boot(&AtBoot { member, run: run.as_deref() }, UNDER_WAY_MAX).await {
         return Ok(());
     }
-    member.hands.take_evidence().await?;
+    member.hands.run(verbs::TAKE_EVIDENCE, &()).await?;
     let evidence = Evidence::read(&member.watch.evidence_dir);
     let free = evidence.record.is_some_and(|record| record.datadir_use == DatadirUse::Free);
     if free {

@@ -24,6 +24,7 @@ use crate::events::{EventKind, Level};
 use crate::failure::chain;
 use crate::observe::node::Look;
 use crate::snapshot::MemberPicture;
+use crate::units::verbs;
 
 /// Whether this node may go on with its plan, which for a join means that it is its turn.
 fn is_its_turn(thread: &mut Thread, picture: &MemberPicture, plan: &NodePlan) -> bool {
@@ -160,13 +161,14 @@ async fn act(
     match action {
         Action::CloseGate => {
             let request = request(member, document, document.formation(), Purpose::Rest);
-            hands.close_gate(&request).await?;
+            hands.run(verbs::INSTALL, &request).await?;
             // Only a server with Galera in its configuration tells its position.
             member.watch.evidence_is_outdated();
             Ok(())
         }
         Action::Configure { formation: Some(formation) } => {
-            hands.configure(&request(member, document, Some(*formation), Purpose::Start)).await
+            let request = request(member, document, Some(*formation), Purpose::Start);
+            hands.run(verbs::UPDATE, &request).await
         }
         Action::Configure { formation: None } => Ok(()),
         Action::ForgetView => change_datadir(member, look, (DatadirVerb::ForgetView, None)).await,
@@ -182,7 +184,7 @@ async fn act(
             granted.map_err(|_| ActError::GivenUp)?.map(|_| ()).map_err(ActError::Keeper)
         }
         Action::Start => hands.start().await,
-        Action::Bootstrap => hands.bootstrap().await,
+        Action::Bootstrap => hands.run(verbs::BOOTSTRAP, &()).await,
         Action::Stop => hands.stop().await,
         Action::Kill => {
             hands.kill(look.unit.as_ref().and_then(|unit| unit.invocation.clone())).await

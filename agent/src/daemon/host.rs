@@ -25,7 +25,7 @@ use crate::records::{Identity, LastDocument, Life};
 use crate::snapshot::Picture;
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 use crate::systemd::Systemd;
-use crate::units::evidence::EVIDENCE_UNIT;
+use crate::units::verbs::EVIDENCE_UNIT;
 
 /// How often systemd may refuse to be listened to before the connection counts as lost.
 const FOLLOW_FAILURES_MAX: u32 = 5;

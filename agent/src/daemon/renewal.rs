@@ -33,6 +33,7 @@ use crate::records::{Certified, Identity};
 use crate::store::StoreError;
 use crate::units::config_request::ConfigRequest;
 use crate::units::galera_config::TLS_DIR;
+use crate::units::verbs;
 
 /// How long a server may take to load its files.
 const LOAD_MAX: Duration = Duration::from_secs(10);
@@ -197,7 +198,7 @@ async fn give_to_server(member: &Arc<Member>) -> Result<(), ServerError> {
                 // Whoever writes a whole configuration has them.
                 let Some(_hands) = member.acting.aside() else { return Ok(()) };
                 let request = ConfigRequest::Certificates(certificates(&identity));
-                member.hands.write_certificates(&request).await?;
+                member.hands.run(verbs::WRITE_CERTIFICATES, &request).await?;
                 member.certificates.wrote(newest);
             }
             ServerStep::Load => {

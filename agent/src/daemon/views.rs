@@ -18,6 +18,7 @@ use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
 use crate::records::Views;
 use crate::snapshot::MemberPicture;
+use crate::units::verbs;
 
 /// Keeps what has to be remembered of a server that runs: its view, and names.
 pub async fn keep_views(
@@ -80,7 +81,7 @@ async fn store_present_view(
     size: usize,
     entered: Epoch,
 ) -> Result<bool, ActError> {
-    member.hands.take_evidence().await?;
+    member.hands.run(verbs::TAKE_EVIDENCE, &()).await?;
     let Gvwstate::View(saved) = Evidence::read(&member.watch.evidence_dir).view_file() else {
         return Ok(false);
     };

@@ -39,7 +39,7 @@ pub struct GateRequest {
 }
 
 /// Which step asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Before anything of the unit runs: would a start be let through? Uses nothing up.
@@ -48,6 +48,7 @@ pub enum Phase {
     Admit,
     /// From `relight-bootstrap.service`, before it sets the flag: is there a fresh permit to
     /// bootstrap? Uses nothing up; the start that follows passes both other phases.
+    #[value(skip)]
     Bootstrap,
 }
 

@@ -42,6 +42,7 @@ use crate::observe::evidence::Evidence;
 use crate::observe::server::ServerProbe;
 use crate::random::{self, fresh_uuid};
 use crate::records::{GossipKey, Identity, store_member};
+use crate::units::verbs;
 
 /// How long founding may take before it is told as unfinished; it goes on.
 const FOUNDING_MAX: Duration = Duration::from_secs(300);
@@ -92,7 +93,7 @@ pub async fn found(
     }
     let adopts = wish.ground == Ground::RunningGalera;
     if matches!(wish.ground, Ground::RunningGalera | Ground::RunningAlone) {
-        host.hands.create_accounts().await.map_err(|error| {
+        host.hands.run(verbs::CREATE_ACCOUNTS, &()).await.map_err(|error| {
             Failure::unexpected("failed to create the database accounts", &error)
         })?;
         report.done("accounts", "relight@localhost and mysql@localhost by unix socket").await;
@@ -215,7 +216,7 @@ pub fn node_name(host: &Host, asked: Option<&str>) -> Result<NodeName, Failure> 
 /// The unit's, or evidence that cannot be read.
 pub async fn look_at_ground(host: &Host) -> Result<Site, Failure> {
     host.hands
-        .take_evidence()
+        .run(verbs::TAKE_EVIDENCE, &())
         .await
         .map_err(|error| Failure::unexpected("failed to look at the data directory", &error))?;
     let evidence = Evidence::read(&host.config.paths.state_dir.join("evidence"));
@@ -417,7 +418,7 @@ pub async fn until_it_serves(
         let unknown = own.is_some_and(|own| own.galera.is_none());
         if runs && unknown && !accounts_tried {
             accounts_tried = true;
-            match host.hands.create_accounts().await {
+            match host.hands.run(verbs::CREATE_ACCOUNTS, &()).await {
                 Ok(()) => report.done("accounts", "created in the new server").await,
                 Err(error) => report.note(chain(&error)).await,
             }
@@ -450,7 +451,7 @@ async fn settled_in(
     }
     // Galera's own tables are there since the server runs with Galera.
     if member.ledger.cached().roster.members.len() == 1
-        && let Err(error) = host.hands.create_accounts().await
+        && let Err(error) = host.hands.run(verbs::CREATE_ACCOUNTS, &()).await
     {
         report.note(chain(&error)).await;
     }

@@ -18,6 +18,7 @@ use crate::daemon::member::Member;
 use crate::failure::{Failure, Kind};
 use crate::ledger::ChangeError;
 use crate::store::Store;
+use crate::units::verbs;
 
 /// Records of a member, the identity first: without it the rest binds nobody.
 const RECORDS: [&str; 6] = ["identity", "gate", "views", "acceptor", "document", APPLICATION];
@@ -118,7 +119,7 @@ async fn finish_earlier(
 async fn clear(host: &Arc<Host>, report: &Report) -> Result<(), Failure> {
     let hint = "`agentctl leave` again goes on from here".to_owned();
     let again = |failure: Failure| Failure { hint: hint.clone(), ..failure };
-    let open = host.hands.open_gate().await;
+    let open = host.hands.run(verbs::REMOVE, &()).await;
     open.map_err(|error| {
         again(Failure::unexpected("failed to remove what Relight wrote", &error))
     })?;

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::config_request::{CONFIG_REQUEST, ConfigRequest, GaleraRequest, TlsMaterial};
-use super::evidence::EVIDENCE_UNIT;
 use super::galera_config::{self, CA_FILE, CONFIG_FILE, EARLIER_FILES, PAIR_FILE};
-use super::{UnitError, durable, systemctl};
+use super::verbs::EVIDENCE_UNIT;
+use super::{UnitError, account, durable, systemctl};
 use crate::codec::{FRAME_BYTES_MAX, decode};
 
 /// The start gate's question before anything else of the unit runs. Must be the first
@@ -43,7 +43,7 @@ const PROVIDERS: [&str; 4] = [
 ];
 
 /// What the unit is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ConfigVerb {
     /// Drop-ins, configuration, and no start at boot.
     Install,
@@ -52,6 +52,8 @@ pub enum ConfigVerb {
     Update,
     /// Everything back to how it was.
     Remove,
+    /// The database accounts, on the running server.
+    Account,
     /// The drop-ins of this version of the package on a member; nothing elsewhere. Run by the
     /// package's own script, so no unit and no right of the daemon's leads here.
     Refresh,
@@ -131,33 +133,38 @@ impl Before {
 /// # Errors
 ///
 /// If the request does not fit, or a step fails; a repetition goes on from there.
-pub fn run(verb: ConfigVerb, paths: &HostPaths, unit: &str) -> Result<(), UnitError> {
+pub fn run(verb: ConfigVerb, paths: &HostPaths, unit: &str) -> Result<String, UnitError> {
     match verb {
-        ConfigVerb::Install => {
-            let request = read_request(&paths.requests)?;
-            let before = remember(paths, unit)?;
-            write_requested(paths, &request)?;
-            write_drop_ins(paths, unit)?;
-            mask_sockets(&before)?;
-            systemctl::run(&["daemon-reload"])?;
-            systemctl::run(&["disable", "--", unit])?;
-            systemctl::run(&["enable", "--", EVIDENCE_UNIT])?;
-            Ok(())
-        }
+        ConfigVerb::Install => install(paths, unit)?,
         ConfigVerb::Update => {
             if read_before(paths)?.is_none() {
                 let hint = "this node is no member: run `agentctl init` or `agentctl join`";
                 return Err(UnitError::new("nothing is installed that could be updated", hint));
             }
-            write_requested(paths, &read_request(&paths.requests)?)
+            write_requested(paths, &read_request(&paths.requests)?)?;
         }
         ConfigVerb::Refresh => {
-            let Some(before) = read_before(paths)? else { return Ok(()) };
-            write_drop_ins(paths, &before.unit)?;
-            systemctl::run(&["daemon-reload"]).map(drop)
+            if let Some(before) = read_before(paths)? {
+                write_drop_ins(paths, &before.unit)?;
+                systemctl::run(&["daemon-reload"])?;
+            }
         }
-        ConfigVerb::Remove => remove(paths, unit),
+        ConfigVerb::Remove => remove(paths, unit)?,
+        ConfigVerb::Account => return account::run(unit),
     }
+    Ok("done".to_owned())
+}
+
+fn install(paths: &HostPaths, unit: &str) -> Result<(), UnitError> {
+    let request = read_request(&paths.requests)?;
+    let before = remember(paths, unit)?;
+    write_requested(paths, &request)?;
+    write_drop_ins(paths, unit)?;
+    mask_sockets(&before)?;
+    systemctl::run(&["daemon-reload"])?;
+    systemctl::run(&["disable", "--", unit])?;
+    systemctl::run(&["enable", "--", EVIDENCE_UNIT])?;
+    Ok(())
 }
 
 fn remove(paths: &HostPaths, unit: &str) -> Result<(), UnitError> {

@@ -14,14 +14,12 @@ use relight_core::lineage::order::{DatadirRequest, DatadirVerb};
 
 use super::evidence;
 use super::server_options::EffectiveOptions;
+use super::verbs::{DATADIR_REQUEST, word};
 use super::{UnitError, durable, locks};
 use crate::codec::{Record, RecordKind, decode};
 
 /// The requests directory as this unit sees it; the daemon writes `<state_dir>/requests`.
 pub const REQUESTS_DIR: &str = "/run/relight-requests";
-
-/// Name of the request.
-pub const DATADIR_REQUEST: &str = "datadir.record";
 
 /// Folders of what was given up: hidden from the server, which takes others for databases.
 const GIVEN_UP: &str = ".relight-given-up.";
@@ -55,17 +53,6 @@ impl Places {
             requests: REQUESTS_DIR.into(),
             evidence: evidence::EVIDENCE_DIR.into(),
         }
-    }
-}
-
-/// The word of a verb, as in the unit's instance.
-#[must_use]
-pub const fn word(verb: DatadirVerb) -> &'static str {
-    match verb {
-        DatadirVerb::AllowBootstrap => "allow-bootstrap",
-        DatadirVerb::ForgetView => "forget-view",
-        DatadirVerb::ForceStateTransfer => "force-state-transfer",
-        DatadirVerb::GiveUp => "give-up",
     }
 }
 

@@ -19,9 +19,6 @@ use super::server_options::EffectiveOptions;
 use super::{UnitError, durable, locks};
 use crate::codec::{Record, RecordKind, decode, encode};
 
-/// The unit that takes the evidence.
-pub const EVIDENCE_UNIT: &str = "relight-evidence.service";
-
 /// The evidence directory as this unit sees it; the daemon sees `<state_dir>/evidence`.
 pub const EVIDENCE_DIR: &str = "/run/relight-evidence";
 

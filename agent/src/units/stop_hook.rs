@@ -31,7 +31,7 @@ impl Record for StopRecord {
 }
 
 /// Which of the two hooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Hook {
     /// `ExecStop=`: before the signal.
     Stopping,
