@@ -24,7 +24,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 RELIGHT_PROFILE ?= release
 # A large package sooner is better for the lab than a small one later.
-DEB_OPTIONS := $(if $(filter release,$(RELIGHT_PROFILE)),,--fast)
+DEB_OPTIONS := $(if $(filter release,$(RELIGHT_PROFILE)),,fast)
+# The lab needs its own program beside the package: what both are made of is built once.
+PACKED := $(if $(filter release,$(RELIGHT_PROFILE)),-p relight -p agentctl,--workspace --bins)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # What cargo builds with the profile `dev` it puts into debug/.
 BUILT := $(TARGET)/$(if $(filter dev,$(RELIGHT_PROFILE)),debug,$(RELIGHT_PROFILE))
@@ -49,23 +51,28 @@ tools:
 	$(call say,"tools: installing what is missing")
 	tests/install.sh
 
-# The stories are no part of all targets, because no plain `cargo test` runs them.
+# The stories are no part of all targets, because no plain `cargo test` runs them. The tool that
+# looks at licences takes two minutes to build where it is missing, and nothing waits for it.
 lint:
 	$(call say,"lint: format - clippy - what may come into the tree")
+	packaging/tools.sh cargo-deny
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --test scenarios -- -D warnings
 	cargo deny --log-level error check bans licenses sources
 
 deb:
-	packaging/tools.sh cargo-deb
-	cargo build --profile $(RELIGHT_PROFILE) -p relight -p agentctl
+	packaging/toolchain.sh
+	cargo build --profile $(RELIGHT_PROFILE) $(PACKED)
 	packaging/manual.sh $(BUILT)/agentctl $(BUILT)/share
-	cargo deb -p relight --no-build --profile $(RELIGHT_PROFILE) $(DEB_OPTIONS)
+	packaging/deb.sh $(BUILT) $(TARGET)/debian $(DEB_OPTIONS)
 
+# The core needs next to nothing to build: its tests run while a new machine would still compile.
 unit:
-	$(call say,"unit: every test that needs no lab")
-	cargo nextest run --workspace $(UNIT_OPTIONS)
+	$(call say,"unit: the deciding core")
+	cargo nextest run -p relight-core $(UNIT_OPTIONS)
+	$(call say,"unit: every other test that needs no lab")
+	cargo nextest run --workspace --exclude relight-core $(UNIT_OPTIONS)
 
 doc:
 	$(call say,"doc: the pages of relight-core and relight-proto")
@@ -75,11 +82,14 @@ mutants:
 	$(call say,"mutants: each rule of the core is broken once - a test has to notice")
 	tests/mutants/run.sh
 
-# The package comes before the tests, because some of them look into it.
-check: tools lint
+# The tests come first: whoever waits for them on a new machine waits for nothing else. Those that
+# look into the package come once more when there is one.
+check: tools unit
+	$(MAKE) --no-print-directory lint
 	$(call say,"deb: the package as the lab installs it")
 	$(MAKE) --no-print-directory deb RELIGHT_PROFILE=dev
-	$(MAKE) --no-print-directory unit doc
+	RELIGHT_PACKAGE_EXPECTED=1 cargo nextest run --workspace --test packaging
+	$(MAKE) --no-print-directory doc
 
 # `--workspace` builds with the features that `unit` has built with.
 stories:
@@ -109,6 +119,10 @@ bench:
 # Three nodes on this machine lose their power, and the cluster comes back. Needs root (namespaces).
 # `make demo KEEP=1` leaves the nodes up afterwards and tells how to look around.
 demo:
+	@tests/demo-plan.sh $(TARGET)/debug/relight-lab
+	$(call say,"demo: installing what is missing")
 	tests/lab/install.sh
+	packaging/toolchain.sh
+	$(call say,"demo: building Relight")
 	$(MAKE) --no-print-directory deb RELIGHT_PROFILE=dev
-	cargo run -q -p relight-tests --bin relight-lab -- demo $(if $(KEEP),--keep)
+	$(TARGET)/debug/relight-lab demo $(if $(KEEP),--keep)

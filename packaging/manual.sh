@@ -4,7 +4,7 @@
 #
 #   packaging/manual.sh AGENTCTL FOLDER
 #
-# agent/Cargo.toml lists what stands in the folder afterwards.
+# packaging/debian/rules lists what stands in the folder afterwards.
 set -eu
 
 agentctl=$1
@@ -14,9 +14,7 @@ folder=$2
 rm -rf "$folder"
 mkdir -p "$folder/man"
 "$agentctl" man "$folder/man"
-# As Debian wants them; cargo-deb packs no file that it takes for one that was built.
 cp "$(dirname "$0")/relightd.8" "$folder/man"
-gzip -9n "$folder"/man/*.[18]
 "$agentctl" completions bash >"$folder/agentctl.bash"
 "$agentctl" completions zsh >"$folder/agentctl.zsh"
 "$agentctl" completions fish >"$folder/agentctl.fish"

@@ -1,16 +1,13 @@
 #!/bin/sh
 # Installs the cargo tools that are named and missing, in the versions that are known to work.
 #
-#   packaging/tools.sh [cargo-deb] [cargo-nextest] [cargo-deny]      (no name: cargo-deb)
+#   packaging/tools.sh [cargo-nextest] [cargo-deny]
 set -eu
-
-[ $# -gt 0 ] || set -- cargo-deb
 
 "$(dirname "$0")/toolchain.sh"
 missing=
 for tool in "$@"; do
     case $tool in
-    cargo-deb) version=3.8.0 ;;
     cargo-nextest) version=0.9.143 ;;
     cargo-deny) version=0.20.2 ;;
     *)
@@ -24,19 +21,18 @@ for tool in "$@"; do
     *" $version "*) ;;
     *) missing="$missing $tool@$version" ;;
     esac
-    # cargo-deb asks this one which libraries the package depends on.
-    if [ "$tool" = cargo-deb ] && ! command -v dpkg-shlibdeps >/dev/null 2>&1; then
-        "$(dirname "$0")/debian.sh" dpkg-dev
-    fi
 done
 [ -n "$missing" ] || exit 0
 
 # They are used a few times each: quick to build counts more than quick to run.
-export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false
-export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=false
+export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_DEBUG=false
 build=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tools
 echo "building$missing (some minutes, once)"
+# A terminal gets cargo's progress, a log does not need it.
+quiet=--quiet
+[ ! -t 2 ] || quiet=
 # One folder and one command for all: what they have in common is built once.
 # shellcheck disable=SC2086 # one word for each tool
-cargo install --quiet --locked --force --target-dir "$build" $missing
+cargo install $quiet --locked --force --target-dir "$build" $missing
 rm -rf "$build"

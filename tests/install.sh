@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packaging/tools.sh cargo-deb cargo-nextest cargo-deny
+packaging/tools.sh cargo-nextest
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "skipped: the lab and a few tests need root; they say so where they are left out"

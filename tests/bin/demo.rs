@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use relight_tests::lab::relight::{self, CLUSTER, Status};
-use relight_tests::lab::{Client, Lab, LabOptions, Node, Observer, WriteLog};
+use relight_tests::lab::{Client, Image, Lab, LabOptions, Node, Observer, WriteLog};
 
 use crate::screen::{MARGIN, Screen, wait_for_the_end};
 
@@ -27,8 +27,11 @@ pub fn run(keep: bool) -> Result<()> {
     let screen = Screen::new();
     screen.title("Relight: a MariaDB Galera cluster loses its power and comes back by itself");
     let deb = relight::deb()?;
-    let mut lab =
-        screen.step("boot three Debian 12 nodes", || Lab::start(&LabOptions::default()))?;
+    let options = LabOptions::default();
+    screen.step("the image of the nodes, from Debian's packages", || {
+        Image::obtain(options.release)
+    })?;
+    let mut lab = screen.step("boot three Debian 12 nodes", || Lab::start(&options))?;
     let failed = play(&lab, &deb, screen).err();
     if failed.is_some() {
         wait_for_the_end();

@@ -210,22 +210,9 @@ fn the_polkit_rule_is_about_one_action_and_one_user() {
 }
 
 #[test]
-fn every_unit_is_in_the_package() {
-    let manifest = read("agent/Cargo.toml");
-    for name in unit_files() {
-        // cargo-deb takes relightd.service by itself, to enable and start it.
-        let shipped = name == "relightd.service"
-            || manifest.contains(&format!(
-                "[\"../systemd/{name}\", \"usr/lib/systemd/system/{name}\", \"644\"]"
-            ));
-        assert!(shipped, "{name} is not among the assets");
-    }
-}
-
-#[test]
 fn maintainer_scripts_never_touch_the_server() {
     for name in ["postinst", "prerm", "postrm"] {
-        let path = format!("packaging/maintainer/{name}");
+        let path = format!("packaging/debian/relight.{name}");
         let text = read(&path);
         assert!(text.contains("\n#DEBHELPER#\n"), "{name}");
         let commands = text.lines().filter(|line| !line.trim_start().starts_with('#'));
@@ -240,12 +227,12 @@ fn maintainer_scripts_never_touch_the_server() {
         assert!(checked.success(), "{name}");
     }
     // The daemon puts the gate back, and a gate without its program lets no start through.
-    let prerm = read("packaging/maintainer/prerm");
+    let prerm = read("packaging/debian/relight.prerm");
     let stopped = prerm.find("systemctl stop relightd.service 'relight-config@*.service'");
     assert!(stopped.is_some() && stopped < prerm.find("relightd config remove"));
 }
 
-/// The newest package in the target folder, if one was built.
+/// The newest package in the target folder, if one was built. `make test` demands one.
 fn built_package() -> Option<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| repository().join("target"), PathBuf::from);
@@ -256,12 +243,44 @@ fn built_package() -> Option<PathBuf> {
         .max_by_key(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
 }
 
+fn package() -> Option<PathBuf> {
+    let package = built_package().filter(|_| installed("dpkg-deb"));
+    if package.is_none() {
+        let demanded = std::env::var_os("RELIGHT_PACKAGE_EXPECTED").is_some();
+        assert!(!demanded, "no package was built, or dpkg-deb is not there to look into it");
+        eprintln!("skipped: no package was built; run `make deb`");
+    }
+    package
+}
+
+/// A file of the control archive.
+fn control(package: &Path, name: &str) -> String {
+    let output =
+        Command::new("dpkg-deb").arg("--info").arg(package).arg(name).output().unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An upgrade restarts the daemon and does not stop it before, because no server could start
+/// meanwhile; and what an administrator wrote into relight.toml survives it.
+#[test]
+fn an_upgrade_keeps_the_gate_answered_and_the_configuration() {
+    let Some(package) = package() else { return };
+    assert_eq!(control(&package, "conffiles").trim(), "/etc/relight/relight.toml");
+    let postinst = control(&package, "postinst");
+    assert!(postinst.contains("deb-systemd-helper enable 'relightd.service'"), "{postinst}");
+    assert!(postinst.contains("_dh_action=restart"), "{postinst}");
+    assert!(postinst.contains("deb-systemd-invoke $_dh_action 'relightd.service'"), "{postinst}");
+    let prerm = control(&package, "prerm");
+    let stops = prerm.find("deb-systemd-invoke stop 'relightd.service'").unwrap();
+    let only_when_removed = prerm[..stops].rfind("[ \"$1\" = remove ]");
+    assert!(only_when_removed.is_some(), "{prerm}");
+    assert!(!control(&package, "postrm").contains("mariadb"));
+}
+
 #[test]
 fn the_package_holds_what_it_should_and_nothing_of_the_database() {
-    let Some(package) = built_package().filter(|_| installed("dpkg-deb")) else {
-        eprintln!("skipped: no package was built; run `make deb`");
-        return;
-    };
+    let Some(package) = package() else { return };
     let output = Command::new("dpkg-deb").arg("--contents").arg(&package).output().unwrap();
     let listing = String::from_utf8(output.stdout).unwrap();
     let files: BTreeSet<&str> = listing
