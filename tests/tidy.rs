@@ -355,6 +355,18 @@ fn every_unit_is_introduced() {
     nothing_found("a reader of systemd/ sees all that Relight can do to a machine", &found);
 }
 
+/// Whoever speaks to the database asks first whether a connection would start it.
+#[test]
+fn one_room_speaks_to_the_database() {
+    let mut found = Vec::new();
+    for (path, text) in rust(&tree()).filter(|(path, _)| path.starts_with("agent/src/")) {
+        if text.contains(&["mysql", "async"].join("_")) && !path.starts_with("agent/src/server/") {
+            found.push(path.clone());
+        }
+    }
+    nothing_found("agent/src/server/ is the one place of that", &found);
+}
+
 /// The checks themselves can fail.
 #[test]
 fn the_words_of_an_identifier_are_found() {

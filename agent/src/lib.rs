@@ -31,6 +31,7 @@ pub mod run;
     reason = "hand-made pictures for tests, which fail by panicking"
 )]
 pub(crate) mod sample;
+pub mod server;
 pub mod snapshot;
 pub mod store;
 pub mod systemd;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use zbus::export::ordered_stream::OrderedStreamExt;
-use zbus::zvariant::{OwnedObjectPath, OwnedValue};
+use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 use zbus::{Connection, Message, Proxy};
 
 const MANAGER: (&str, &str, &str) =
     ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const SOCKET: &str = "org.freedesktop.systemd1.Socket";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// A row of `ListUnitsByNames`: name, description, load, active and sub state, whom it follows, its
 /// path, and its job.
@@ -102,6 +103,17 @@ fn populated(control_group: String) -> String {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Ok(_) | Err(_) => control_group,
     }
+}
+
+/// The addresses of a socket unit's property `Listen`, whatever their kinds.
+fn addresses(listens: &Value<'_>) -> Vec<String> {
+    let Value::Array(rows) = listens else { return Vec::new() };
+    let address = |row: &Value<'_>| {
+        let Value::Structure(row) = row else { return None };
+        let [_, Value::Str(address)] = row.fields() else { return None };
+        Some(address.to_string())
+    };
+    rows.iter().filter_map(address).collect()
 }
 
 /// Which job `JobRemoved` tells of, and how it ended.
@@ -201,6 +213,36 @@ impl Systemd {
             Ok((group, self.property(&path, SERVICE, "MainPID").await?))
         };
         self.in_time(unit, asked).await
+    }
+
+    /// Where systemd itself listens, for whoever connects there to have a service started: the
+    /// addresses of all socket units that are up.
+    ///
+    /// # Errors
+    /// systemd does not answer. Nothing follows from that about who listens.
+    pub async fn listening_at(&self) -> Result<Vec<String>, SystemdError> {
+        let (destination, manager, interface) = MANAGER;
+        let asked = async {
+            let which = (vec!["active", "activating", "deactivating"], vec!["*.socket"]);
+            let listed = self
+                .connection
+                .call_method(
+                    Some(destination),
+                    manager,
+                    Some(interface),
+                    "ListUnitsByPatterns",
+                    &which,
+                )
+                .await?;
+            let listed: Vec<Listed> = listed.body().deserialize()?;
+            let mut found = Vec::new();
+            for (_, _, _, _, _, _, unit, ..) in listed {
+                let listens: OwnedValue = self.property(&unit, SOCKET, "Listen").await?;
+                found.extend(addresses(&listens));
+            }
+            Ok(found)
+        };
+        self.in_time("its socket units", asked).await
     }
 
     /// A property of a unit, by the interface that has it.

@@ -44,6 +44,7 @@ pub mod relight;
 mod signal;
 pub mod slow_disk;
 mod timeline;
+mod variant;
 mod verify;
 mod wait;
 
@@ -61,6 +62,7 @@ pub use node::Node;
 pub use observer::Observer;
 pub use signal::is_ending;
 pub use timeline::{DoublePrimary, Sample, Seen, Timeline, View};
+pub use variant::{Variant, move_socket};
 pub use verify::{LostRow, RowName, Verification};
 pub use wait::{Wait, wait_until};
 

@@ -255,8 +255,7 @@ fn package() -> Option<PathBuf> {
 
 /// A file of the control archive.
 fn control(package: &Path, name: &str) -> String {
-    let output =
-        Command::new("dpkg-deb").arg("--info").arg(package).arg(name).output().unwrap();
+    let output = Command::new("dpkg-deb").arg("--info").arg(package).arg(name).output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

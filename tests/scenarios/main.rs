@@ -29,6 +29,7 @@ mod standalone;
 mod stuck;
 mod unattended;
 mod unit_generations;
+mod variants;
 mod witness;
 
 const STORIES: &[Story] = &[
@@ -257,6 +258,21 @@ const STORIES: &[Story] = &[
         name: "damaged_old_datadir",
         about: "one node comes back with an old data directory",
         run: damaged_files::old_datadir,
+    },
+    Story {
+        name: "socket_unit",
+        about: "systemd listens for each server, as Debian 12 first had it: founded, joined, power loss",
+        run: variants::socket_unit,
+    },
+    Story {
+        name: "socket_elsewhere",
+        about: "servers that listen at another socket are founded and joined, and each is rebooted",
+        run: variants::socket_elsewhere,
+    },
+    Story {
+        name: "socket_elsewhere_adopted",
+        about: "a running cluster that listens at another socket is adopted, and each is rebooted",
+        run: variants::socket_elsewhere_adopted,
     },
     Story {
         name: "bad_tokens",

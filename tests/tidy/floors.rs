@@ -44,7 +44,8 @@ const SHELL: House = House {
         &["journal", "ledger"],
         &["records"],
         &["gate", "peers"],
-        &["server", "units", "wire"],
+        &["server"],
+        &["units", "wire"],
         &["act", "observe"],
         &["daemon"],
         &["membership"],
@@ -55,7 +56,6 @@ const SHELL: House = House {
 
 /// Arrows that run up, and circles, until the rooms are cut apart: who, and to whom.
 const NOT_YET: &[(&str, &str)] = &[
-    ("act", "observe"),
     ("wire/serving", "itself"),
     ("wire/status", "itself"),
     ("wire/verdict", "itself"),

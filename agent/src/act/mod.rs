@@ -11,7 +11,7 @@ use relight_core::lineage::order::{DatadirRequest, DatadirVerb};
 use relight_core::position::Position;
 
 use crate::codec::CodecError;
-use crate::observe::server::StatementError;
+use crate::server::statement::StatementError;
 use crate::store::StoreError;
 use crate::systemd::{Job, Systemd, SystemdError};
 use crate::units::durable;

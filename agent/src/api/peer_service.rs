@@ -30,8 +30,8 @@ use crate::identity::acceptor::{AcceptorLimits, Caller, Peer as Who, accept_peer
 use crate::identity::certificate::{PeerIdentity, Role as CertificateRole};
 use crate::membership::admit::admit;
 use crate::membership::preflight::GALERA_PORTS;
-use crate::observe::server::Freshness;
 use crate::peers::messages::{Answer, Question};
+use crate::server::connection::Freshness;
 use crate::wire::status_of;
 
 const PROBE_MAX: Duration = Duration::from_millis(1500);

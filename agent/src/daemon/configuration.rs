@@ -78,7 +78,18 @@ pub fn request(
     formation: Option<Formation>,
     purpose: Purpose,
 ) -> ConfigRequest {
-    let ours = document.roster.members.get(&member.me).filter(|own| own.config_is_ours);
+    request_of(&member.identity.identity(), document, formation, purpose)
+}
+
+/// The same for the node with this identity, before it is taken up as a member.
+#[must_use]
+pub fn request_of(
+    identity: &Identity,
+    document: &Document,
+    formation: Option<Formation>,
+    purpose: Purpose,
+) -> ConfigRequest {
+    let ours = document.roster.members.get(&identity.node).filter(|own| own.config_is_ours);
     let Some((own, formation)) = ours.zip(formation) else {
         return ConfigRequest::Gate;
     };
@@ -104,7 +115,7 @@ pub fn request(
             }
             Purpose::Rest => std::collections::BTreeMap::new(),
         },
-        tls: Some(certificates(&member.identity.identity())),
+        tls: Some(certificates(identity)),
         mixed_tls: false,
     }))
 }

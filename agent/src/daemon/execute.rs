@@ -26,6 +26,9 @@ use crate::observe::node::Look;
 use crate::snapshot::MemberPicture;
 use crate::units::verbs;
 
+/// How long the server may take to lift `read_only`.
+const LIFT_MAX: Duration = Duration::from_secs(5);
+
 /// Whether this node may go on with its plan, which for a join means that it is its turn.
 fn is_its_turn(thread: &mut Thread, picture: &MemberPicture, plan: &NodePlan) -> bool {
     if plan.because != Because::Joins {
@@ -189,7 +192,7 @@ async fn act(
         Action::Kill => {
             hands.kill(look.unit.as_ref().and_then(|unit| unit.invocation.clone())).await
         }
-        Action::AcceptWrites => accept_writes(member).await,
+        Action::AcceptWrites => accept_writes(member, look).await,
     }
 }
 
@@ -208,13 +211,20 @@ async fn change_datadir(
     changed
 }
 
-/// R14: recorded first, lifted after.
-async fn accept_writes(member: &Arc<Member>) -> Result<(), ActError> {
+/// R14: recorded first, lifted after, and only on the run of the server that was looked at: one
+/// that was started since has another place in the component, or none.
+async fn accept_writes(member: &Arc<Member>, look: &Look) -> Result<(), ActError> {
+    let Some(run) = look.facts.as_ref().map(|facts| facts.run) else { return Ok(()) };
+    if !member.server.is_in(run).await {
+        debug!("the server was started again since it was looked at");
+        return Ok(());
+    }
     let keeper = member.keeper.clone();
     let stored = tokio::task::spawn_blocking(move || keeper.let_clients_in()).await;
     stored.map_err(|_| ActError::GivenUp)??;
-    let lift = member.watch.probe.execute("SET GLOBAL read_only = OFF", Duration::from_secs(5));
-    lift.await.map_err(|source| ActError::Statement { what: "let clients in", source })
+    let lift = member.server.execute_in(run, "SET GLOBAL read_only = OFF", LIFT_MAX).await;
+    // Where it was not told, the next round looks and plans anew.
+    lift.map(drop).map_err(|source| ActError::Statement { what: "let clients in", source })
 }
 
 #[cfg(test)]

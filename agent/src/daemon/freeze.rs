@@ -12,7 +12,7 @@ use super::look::look;
 use super::member::Member;
 use crate::act::ActError;
 use crate::events::{EventKind, Level};
-use crate::observe::server::Freshness;
+use crate::server::connection::Freshness;
 
 /// How long a freeze waits for the hands.
 const HANDS_MAX: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::member::{GATE_DROP_IN, Member, MemberError, Parts, SERVER_SOCKET};
+use super::member::{ACCOUNT, GATE_DROP_IN, Member, MemberError, Parts};
 use super::{renewal, round};
 use crate::act::Hands;
 use crate::clock::now_unix_ms;
@@ -22,6 +22,8 @@ use crate::events::{EventKind, EventLog, Level};
 use crate::failure::chain;
 use crate::gate::server::{Gate, listen, serve};
 use crate::records::{Identity, LastDocument, Life};
+use crate::server::connection::ServerConnection;
+use crate::server::door::{Door, SocketSource};
 use crate::snapshot::Picture;
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 use crate::systemd::Systemd;
@@ -59,8 +61,8 @@ pub struct Host {
     pub wake: Arc<Notify>,
     /// Where the gate's first drop-in lies.
     pub gate_drop_in: PathBuf,
-    /// Where the server listens for local clients.
-    pub server_socket: PathBuf,
+    /// Where the path of the server's socket comes from.
+    pub server_socket: SocketSource,
     /// One `init`, `join` or `leave` at a time.
     pub work: tokio::sync::Mutex<()>,
     running: tokio::sync::Mutex<Option<Arc<Member>>>,
@@ -118,7 +120,7 @@ impl Host {
             hands,
             wake: Arc::new(Notify::new()),
             gate_drop_in: GATE_DROP_IN.into(),
-            server_socket: SERVER_SOCKET.into(),
+            server_socket: SocketSource::Options,
             work: tokio::sync::Mutex::new(()),
             running: tokio::sync::Mutex::new(None),
             answer_peers,
@@ -129,6 +131,13 @@ impl Host {
     /// The member that this node is, if it is one.
     pub async fn member(&self) -> Option<Arc<Member>> {
         self.running.lock().await.clone()
+    }
+
+    /// A way to the database server of its own, for whoever is no member yet.
+    #[must_use]
+    pub fn server(&self) -> ServerConnection {
+        let (systemd, unit) = (self.hands.systemd.clone(), self.hands.unit.clone());
+        ServerConnection::new(Door::new(systemd, unit, self.server_socket.clone()), ACCOUNT)
     }
 
     /// Datagrams that gossip dropped, by reason, for the metrics.

@@ -6,7 +6,7 @@ use relight_core::ledger::document::Document;
 
 use super::member::Member;
 use crate::observe::node::{Context, Look};
-use crate::observe::server::Freshness;
+use crate::server::connection::Freshness;
 
 /// One look of this node.
 pub async fn look(member: &Member, document: &Document, freshness: Freshness) -> Look {

@@ -27,17 +27,19 @@ use crate::identity::trust::CredentialsError;
 use crate::ledger::{Ledger, Voter};
 use crate::observe::glance::Glances;
 use crate::observe::node::{Memory, NodeWatch};
-use crate::observe::server::ServerProbe;
 use crate::peers::client::Peers;
 use crate::records::{Identity, LastDocument, Life};
+use crate::server::connection::ServerConnection;
+use crate::server::door::{Door, SocketSource};
 use crate::snapshot::Picture;
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 use crate::systemd::{Systemd, SystemdError};
 
 /// The first drop-in of the gate; where it is, the gate is closed.
 pub const GATE_DROP_IN: &str = "/etc/systemd/system/mariadb.service.d/00-relight-gate.conf";
-/// Where Debian's server listens for local clients.
-pub const SERVER_SOCKET: &str = "/run/mysqld/mysqld.sock";
+
+/// The agent's account in the database, known by the unix socket.
+pub const ACCOUNT: &str = "relight";
 
 /// Why a member could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +140,8 @@ pub struct Member {
     pub views: Arc<ViewsKeeper>,
     /// The eyes.
     pub watch: NodeWatch,
+    /// The way to the database server, to tell it something.
+    pub server: Arc<ServerConnection>,
     /// The hands.
     pub hands: Hands,
     /// One act at a time.
@@ -183,8 +187,8 @@ pub struct Parts {
     pub wake: Arc<Notify>,
     /// Where the gate's drop-in lies.
     pub gate_drop_in: PathBuf,
-    /// Where the server listens for local clients.
-    pub server_socket: PathBuf,
+    /// Where the path of the server's socket comes from.
+    pub server_socket: SocketSource,
 }
 
 impl Member {
@@ -218,12 +222,14 @@ impl Member {
             unit: unit.clone(),
             requests: state_dir.join("requests"),
         };
+        let door = Door::new(systemd.clone(), unit.clone(), parts.server_socket);
+        let server = Arc::new(ServerConnection::new(door, ACCOUNT));
         let watch = NodeWatch {
             me,
             incarnation: life.incarnation,
             unit,
             evidence_dir: state_dir.join("evidence"),
-            probe: ServerProbe::new(parts.server_socket, "relight"),
+            server: server.clone(),
             systemd,
             memory: Mutex::new(Memory::default()),
         };
@@ -243,6 +249,7 @@ impl Member {
             ledger: Arc::new(ledger),
             gossip,
             watch,
+            server,
             hands,
             acting: Acting::default(),
             tasks: Tasks::default(),

@@ -28,8 +28,8 @@ use crate::identity::ca::{CaError, CertificateAuthority, LeafProfile};
 use crate::identity::certificate::{CaHash, CertificateError, Role};
 use crate::identity::credentials::LiveCredentials;
 use crate::identity::trust::CredentialsError;
-use crate::observe::server::StatementError;
 use crate::records::{Certified, Identity};
+use crate::server::statement::StatementError;
 use crate::store::StoreError;
 use crate::units::config_request::ConfigRequest;
 use crate::units::galera_config::TLS_DIR;
@@ -202,13 +202,13 @@ async fn give_to_server(member: &Arc<Member>) -> Result<(), ServerError> {
                 member.certificates.wrote(newest);
             }
             ServerStep::Load => {
-                let options = member.watch.probe.rows(OPTIONS, LOAD_MAX).await?;
+                let options = member.server.rows(OPTIONS, LOAD_MAX).await?;
                 let text = options.first().and_then(|row| row.get_opt::<String, _>(0)?.ok());
                 if !reads_ours(&text.unwrap_or_default()) {
                     member.certificates.foreign_server();
                     return Ok(());
                 }
-                member.watch.probe.execute(RELOAD, LOAD_MAX).await?;
+                member.server.execute(RELOAD, LOAD_MAX).await?;
                 member.certificates.loaded(newest);
                 let text = "the server has loaded its newest certificate";
                 member.tell(Level::Info, EventKind::Server, text);

@@ -32,7 +32,7 @@ use super::{configuration, coordinate, execute};
 use crate::events::Level;
 use crate::failure::chain;
 use crate::observe::node::Look;
-use crate::observe::server::Freshness;
+use crate::server::connection::Freshness;
 use crate::snapshot::{MemberPicture, Picture};
 use crate::wire::changes::EventWatch;
 
@@ -317,10 +317,11 @@ pub fn worth_telling(plan: &NodePlan) -> Option<(Level, String)> {
     }
     let text = match plan.because {
         Because::AllIsWell | Because::NotMyTurn | Because::Watching => return None,
-        Because::Paused | Because::EndsNot => return None,
+        Because::Paused | Because::EndsNot | Because::StandsAlone => return None,
         Because::StoppedByRequest => "the server stays stopped, as a person asked",
         Because::NotOnTheRoster => "this node is not on the roster any more: the server stops",
         Because::GateMissing => "putting the start gate in place",
+        Because::MakesRoom => "the server that ran alone stops and makes room",
         Because::Leads => "this node leads the formation: it bootstraps",
         Because::Reforms => "this node takes part in the common start",
         Because::Joins => "this node joins the primary component",

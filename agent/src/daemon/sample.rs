@@ -23,6 +23,7 @@ use super::member::sample::identity;
 use super::member::{Member, MemberError};
 use crate::config::{Config, Listen, Paths};
 use crate::records::store_member;
+use crate::server::door::SocketSource;
 use crate::store::StoreError;
 use crate::systemd::tests::PATIENCE;
 use crate::systemd::tests::jobs::Jobs;
@@ -120,6 +121,6 @@ async fn start(folder: &TempDir) -> (Arc<Host>, Jobs, Connection, mpsc::Receiver
         }
     };
     host.gate_drop_in = place("gate.conf");
-    host.server_socket = place("no.sock");
+    host.server_socket = SocketSource::At(place("no.sock"));
     (Arc::new(host), jobs, bus, ended)
 }

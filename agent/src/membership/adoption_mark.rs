@@ -11,7 +11,9 @@ use relight_core::ids::{ClusterId, ClusterName};
 use tokio::time::sleep;
 
 use crate::failure::Failure;
-use crate::observe::server::{Freshness, ServerAnswer, ServerProbe, StatementError};
+use crate::server::connection::{Freshness, ServerConnection};
+use crate::server::facts::ServerAnswer;
+use crate::server::statement::StatementError;
 
 /// How long a statement may wait for the other members.
 const STATEMENT_MAX: Duration = Duration::from_secs(30);
@@ -27,14 +29,14 @@ type Mark = (String, String);
 ///
 /// # Errors
 /// It belongs to one, or that cannot be told.
-pub async fn check_unmarked(probe: &ServerProbe) -> Result<(), Failure> {
-    if !matches!(probe.ask(Freshness::Anew).await, ServerAnswer::Live(_)) {
+pub async fn check_unmarked(server: &ServerConnection) -> Result<(), Failure> {
+    if !matches!(server.ask(Freshness::Anew).await, ServerAnswer::Live(_)) {
         return Err(Failure::refused(
             "the running server does not answer",
             "see `journalctl -u mariadb`",
         ));
     }
-    match read(probe).await {
+    match read(server).await {
         Ok(None) => Ok(()),
         Ok(Some(mark)) => Err(taken(&mark)),
         Err(error) => Err(Failure::refused(
@@ -54,7 +56,7 @@ pub async fn check_unmarked(probe: &ServerProbe) -> Result<(), Failure> {
 /// # Errors
 /// It belongs to another cluster by now, or the server does not carry it out.
 pub async fn leave_mark(
-    probe: &ServerProbe,
+    server: &ServerConnection,
     cluster: ClusterId,
     name: &ClusterName,
 ) -> Result<(), MarkFailure> {
@@ -73,10 +75,10 @@ pub async fn leave_mark(
     loop {
         let mut written = Ok(());
         for statement in &statements {
-            written = written.and(probe.execute(statement, STATEMENT_MAX).await);
+            written = written.and(server.execute(statement, STATEMENT_MAX).await);
         }
         // Whatever was said of the insert: what stands there now counts.
-        match read(probe).await.map_err(|error| unwritten(&error))? {
+        match read(server).await.map_err(|error| unwritten(&error))? {
             Some((id, _)) if id == cluster.to_string() => return Ok(()),
             Some(other) => return Err(MarkFailure::Taken(taken(&other))),
             None => {}
@@ -106,8 +108,8 @@ pub enum MarkFailure {
     Unwritten(Failure),
 }
 
-async fn read(probe: &ServerProbe) -> Result<Option<Mark>, StatementError> {
-    match probe.rows(NAMES, STATEMENT_MAX).await {
+async fn read(server: &ServerConnection) -> Result<Option<Mark>, StatementError> {
+    match server.rows(NAMES, STATEMENT_MAX).await {
         Ok(rows) => Ok(rows.into_iter().next().and_then(|row| {
             let text = |at| row.get_opt::<String, usize>(at)?.ok();
             Some((text(0)?, text(1)?))

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use relight_core::certificate::life_of;
 use relight_core::clients::serving::serves;
+use relight_core::evidence::observation::{NodeObservation, ServerState};
 use relight_core::ids::{
     AcceptorId, ClusterId, ClusterName, Epoch, Formation, NodeId, NodeName, Seqno, Term,
 };
@@ -21,8 +22,10 @@ use relight_core::ledger::settings::{DatabaseListen, Settings};
 use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::lineage::permit::Standing;
 use relight_core::position::StoredPosition;
+use relight_core::recovery::alone::{Alone, alone};
 use relight_core::recovery::judge::Verdict;
-use relight_proto::v1::InitRequest;
+use relight_proto::v1::{self, InitRequest, Reason};
+use relight_proto::words::reason_word;
 use rustls_pki_types::UnixTime;
 use tokio::time::{Instant, sleep};
 
@@ -31,6 +34,7 @@ use super::ground::{Ground, Site, own_address, site};
 use super::leave::forget;
 use super::listening::{KEY, Unasked, of_a_founder, text};
 use super::progress::Report;
+use super::reach;
 use crate::config;
 use crate::daemon::host::{Host, host_name};
 use crate::daemon::member::Member;
@@ -39,10 +43,11 @@ use crate::failure::{Failure, Kind, chain};
 use crate::identity::ca::{CertificateAuthority, LeafProfile};
 use crate::identity::certificate::Role as CertificateRole;
 use crate::observe::evidence::Evidence;
-use crate::observe::server::ServerProbe;
 use crate::random::{self, fresh_uuid};
 use crate::records::{GossipKey, Identity, store_member};
+use crate::snapshot::{MemberPicture, Picture};
 use crate::units::verbs;
+use crate::wire::cluster_verdict;
 
 /// How long founding may take before it is told as unfinished; it goes on.
 const FOUNDING_MAX: Duration = Duration::from_secs(300);
@@ -98,15 +103,15 @@ pub async fn found(
         })?;
         report.done("accounts", "relight@localhost and mysql@localhost by unix socket").await;
     }
-    let probe = ServerProbe::new(host.server_socket.clone(), "relight");
+    let server = host.server();
     if adopts {
-        check_unmarked(&probe).await?;
+        check_unmarked(&server).await?;
     }
     let cluster = write_records(host, &wish, adopts)?;
     report.done("identity", format!("this node is {} at {}", wish.name, wish.address)).await;
     // Before anything acts as a member: another `init` may be faster.
     let marked = match adopts {
-        true => leave_mark(&probe, cluster, &wish.cluster).await,
+        true => leave_mark(&server, cluster, &wish.cluster).await,
         false => Ok(()),
     };
     if let Err(MarkFailure::Taken(failure)) = marked {
@@ -132,8 +137,7 @@ async fn mark_again(host: &Host, member: &Member, report: &Report) -> Result<(),
     if own.is_none_or(|own| own.config_is_ours || own.role == Role::Witness) {
         return Ok(());
     }
-    let probe = ServerProbe::new(host.server_socket.clone(), "relight");
-    match leave_mark(&probe, document.cluster, &document.name).await {
+    match leave_mark(&host.server(), document.cluster, &document.name).await {
         Ok(()) => report.done("mark", "the component is marked as this cluster's").await,
         Err(MarkFailure::Taken(failure)) => {
             let hint = format!("`agentctl leave` first; {}", failure.hint);
@@ -185,6 +189,7 @@ async fn look(host: &Host, request: &InitRequest, report: &Report) -> Result<Wis
             ));
         }
     }
+    reach::check(host, &ground, report).await?;
     let mut unasked = Unasked::look(request.can_ask && !request.dry_run).await;
     // An adopted server keeps its own configuration.
     unasked.hidden &= ground != Ground::RunningGalera;
@@ -363,87 +368,154 @@ pub async fn take_up(host: &Arc<Host>) -> Result<Arc<Member>, Failure> {
 /// Waits until this node serves, and tells each step on the way.
 ///
 /// # Errors
-/// When that takes longer than [`FOUNDING_MAX`]; it goes on all the same.
+/// When that takes longer than [`FOUNDING_MAX`], with what it waits for, and at once when it waits
+/// for a person. It goes on all the same.
 pub async fn until_it_serves(
     host: &Host,
     member: &Arc<Member>,
     report: &Report,
 ) -> Result<(), Failure> {
     let begin = Instant::now();
-    let mut told: BTreeSet<&'static str> = BTreeSet::new();
+    let mut told = Told::default();
     let mut accounts_tried = false;
     loop {
-        let picture = member.picture.borrow().member.clone();
-        let Some(known) = picture else {
-            sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let document = &known.document;
-        let own = known.survey.observations.get(&member.me);
-        let synced = own.is_some_and(|own| own.is_synced());
-        let witness =
-            document.roster.members.get(&member.me).is_some_and(|it| it.role == Role::Witness);
-        if known.gate_closed && told.insert("gate") {
-            report.done("start-gate", "mariadb.service asks relightd before each start").await;
-        }
-        if synced && told.insert("synced") {
-            report.done("synced", "the server is Synced").await;
-        }
-        let watching = !document.in_charge && synced;
-        let open = serves(document, &known.survey, member.me).is_ok();
-        let votes = document.roster.votes(member.me);
-        let formed = matches!(known.judgement.verdict, Verdict::Healthy | Verdict::Degraded { .. });
-        if witness && known.quorum && votes {
-            report.finish("this node is a witness: it votes").await;
-            return Ok(());
-        }
-        if watching {
-            report
-                .finish("adopted; Relight watches until every member of the component has joined")
-                .await;
-            return Ok(());
-        }
-        if synced && open && formed && known.gate_closed && votes {
-            let last = begin.elapsed() >= FOUNDING_MAX;
-            if !last && !settled_in(host, member, report, &mut told).await {
-                continue;
+        let picture = member.picture.borrow().clone();
+        let last = begin.elapsed() >= FOUNDING_MAX;
+        if let Some(known) = &picture.member {
+            let own = known.survey.observations.get(&member.me);
+            told.steps(known, own, report).await;
+            match serving(known, member.me) {
+                Serving::Witness => {
+                    report.finish("this node is a witness: it votes").await;
+                    return Ok(());
+                }
+                Serving::Watched => {
+                    let text =
+                        "adopted; Relight watches until every member of the component has joined";
+                    report.finish(text).await;
+                    return Ok(());
+                }
+                Serving::Yes if last || settled_in(host, member, report, &mut told).await => {
+                    report
+                        .finish(format!("{} serves in {}", member.name, known.document.name))
+                        .await;
+                    return Ok(());
+                }
+                Serving::Yes => continue,
+                Serving::No => {}
             }
-            report.finish(format!("{} serves in {}", member.name, document.name)).await;
-            return Ok(());
-        }
-        // A server that was started for the first time does not know the daemon yet.
-        let runs = own.is_some_and(|own| {
-            own.server == relight_core::evidence::observation::ServerState::Running
-        });
-        let unknown = own.is_some_and(|own| own.galera.is_none());
-        if runs && unknown && !accounts_tried {
-            accounts_tried = true;
-            match host.hands.run(verbs::CREATE_ACCOUNTS, &()).await {
-                Ok(()) => report.done("accounts", "created in the new server").await,
-                Err(error) => report.note(chain(&error)).await,
+            // A founder that was started for the first time does not know the daemon yet; whoever
+            // joins gets the accounts with the data.
+            let founder = known.document.roster.members.len() == 1;
+            if founder && !accounts_tried && own.is_some_and(does_not_know_us) {
+                accounts_tried = true;
+                match host.hands.run(verbs::CREATE_ACCOUNTS, &()).await {
+                    Ok(()) => report.done("accounts", "created in the new server").await,
+                    Err(error) => report.note(chain(&error)).await,
+                }
             }
         }
-        if begin.elapsed() > FOUNDING_MAX {
-            return Err(Failure::new(
-                Kind::Holding,
-                format!("{} does not serve yet", member.name),
-                "it goes on by itself; `agentctl status --watch` shows how",
-            ));
+        let verdict = cluster_verdict(&picture);
+        if last || stands_alone(&picture, member.me) {
+            return Err(not_yet(member, &verdict));
         }
+        told.wait(&verdict, report).await;
         sleep(Duration::from_millis(200)).await;
     }
 }
 
+/// Why it does not serve yet, and what a person can do.
+fn not_yet(member: &Member, verdict: &v1::Verdict) -> Failure {
+    let what = format!("{} does not serve yet: {}", member.name, verdict.detail);
+    let watch = "it goes on by itself, and so does the same command; `agentctl status --watch` \
+                 shows how";
+    let hint = match (&verdict.command, verdict.reason()) {
+        (Some(command), _) => format!("{command}; {watch}"),
+        (None, Reason::StandaloneServer) => format!(
+            "docs/runbooks/reasons.md#{} says what ends it; then type the same command again",
+            reason_word(verdict.reason())
+        ),
+        (None, _) => watch.to_owned(),
+    };
+    Failure::new(Kind::Holding, what, hint)
+}
+
+/// Whether this node waits for a person: its server is none of the cluster's.
+fn stands_alone(picture: &Picture, me: NodeId) -> bool {
+    let own = picture.member.as_ref().and_then(|known| known.survey.observations.get(&me));
+    own.and_then(alone) == Some(Alone::OnItsOwn)
+}
+
+fn does_not_know_us(own: &NodeObservation) -> bool {
+    own.server == ServerState::Running && own.galera.is_none()
+}
+
+/// Whether this node has become what it was to become.
+enum Serving {
+    Yes,
+    /// It votes, and has no database.
+    Witness,
+    /// It is adopted, and Relight is not in charge yet.
+    Watched,
+    No,
+}
+
+fn serving(known: &MemberPicture, me: NodeId) -> Serving {
+    let document = &known.document;
+    let own = known.survey.observations.get(&me);
+    let synced = own.is_some_and(|own| own.is_synced());
+    let witness = document.roster.members.get(&me).is_some_and(|it| it.role == Role::Witness);
+    let open = serves(document, &known.survey, me).is_ok();
+    let votes = document.roster.votes(me);
+    let formed = matches!(known.judgement.verdict, Verdict::Healthy | Verdict::Degraded { .. });
+    if witness && known.quorum && votes {
+        Serving::Witness
+    } else if !document.in_charge && synced {
+        Serving::Watched
+    } else if synced && open && formed && known.gate_closed && votes {
+        Serving::Yes
+    } else {
+        Serving::No
+    }
+}
+
+/// What was told already: each thing once.
+#[derive(Debug, Default)]
+struct Told(BTreeSet<String>);
+
+impl Told {
+    fn first(&mut self, what: &str) -> bool {
+        self.0.insert(what.to_owned())
+    }
+
+    async fn steps(
+        &mut self,
+        known: &MemberPicture,
+        own: Option<&NodeObservation>,
+        report: &Report,
+    ) {
+        if known.gate_closed && self.first("gate") {
+            report.done("start-gate", "mariadb.service asks relightd before each start").await;
+        }
+        if own.is_some_and(|own| own.is_synced()) && self.first("synced") {
+            report.done("synced", "the server is Synced").await;
+        }
+    }
+
+    /// What it waits for, whenever that is something else.
+    async fn wait(&mut self, verdict: &v1::Verdict, report: &Report) {
+        let healthy = verdict.state() == v1::VerdictState::Healthy;
+        if !healthy && self.first(&verdict.detail) {
+            report.started("wait", &verdict.detail).await;
+        }
+    }
+}
+
 /// What follows when the server serves. Gives whether it is done.
-async fn settled_in(
-    host: &Host,
-    member: &Arc<Member>,
-    report: &Report,
-    told: &mut BTreeSet<&'static str>,
-) -> bool {
+async fn settled_in(host: &Host, member: &Arc<Member>, report: &Report, told: &mut Told) -> bool {
     // Whoever creates an account next must not meet the upgrade (units/start_scripts.rs).
     if member.watch.start_scripts_at_work().await {
-        if told.insert("scripts") {
+        if told.first("scripts") {
             report.note("waiting for the scripts of the server's package (mariadb-upgrade)").await;
         }
         sleep(Duration::from_millis(200)).await;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use relight_core::certificate::life_of;
 use relight_core::ids::{ClusterId, Epoch, HistoryId, NodeName};
 use relight_core::ledger::acceptor::Record as BallotRecord;
+use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
 use relight_core::ledger::settings::DatabaseListen;
 use relight_core::lineage::permit::Standing;
@@ -29,9 +30,12 @@ use super::ground::{Ground, Site, check_own_data, own_address};
 use super::listening::{Unasked, of_a_joiner, parse};
 use super::preflight::{self, Galera};
 use super::progress::Report;
+use super::reach;
+use crate::act::ActError;
 use crate::clock::now_unix_ms;
 use crate::codec::decode;
 use crate::config;
+use crate::daemon::configuration::{Purpose, request_of};
 use crate::daemon::host::Host;
 use crate::daemon::renewal::database_certificate;
 use crate::failure::{Failure, Kind};
@@ -39,8 +43,10 @@ use crate::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use crate::identity::certificate::{CaHash, Role as CertificateRole};
 use crate::identity::connector::{distrust, join_channel};
 use crate::identity::token::JoinToken;
-use crate::observe::server::{Freshness, ServerAnswer, ServerProbe};
 use crate::records::{Application, GossipKey, Identity, LastDocument, store_member};
+use crate::server::connection::Freshness;
+use crate::server::facts::ServerAnswer;
+use crate::units::verbs;
 use crate::wire::read::failure_of;
 use relight_core::files::wsrep_status::{ComponentStatus, parse_wsrep_status};
 
@@ -114,17 +120,12 @@ pub async fn join(host: &Arc<Host>, request: &JoinRequest, report: &Report) -> R
     for warning in &answer.warnings {
         report.note(warning).await;
     }
-    store(host, &applicant, &token, &answer)?;
+    let (identity, document) = store(host, &applicant, &token, &answer)?;
     report
         .done("identity", format!("this node is {} at {}", applicant.name, applicant.address))
         .await;
-    if applicant.stops_server {
-        let stop = host.hands.stop().await;
-        stop.map_err(|error| Failure::unexpected("failed to stop the server", &error))?;
-        report.done("stop", "the server that ran alone is stopped").await;
-    }
     if applicant.role == Role::Data && applicant.running.is_none() {
-        give_up::data_with_a_history(host, report).await?;
+        make_room(host, &applicant, (&identity, &document), report).await?;
     }
     let member = take_up(host).await?;
     application::forget(&host.store);
@@ -144,6 +145,34 @@ async fn check_listening(
     let mut unasked = Unasked::look(request.can_ask && !request.dry_run).await;
     unasked.hidden &= starts;
     of_a_joiner(request.listen.as_deref(), &cluster, (unasked, report)).await
+}
+
+/// Makes room for the cluster's data. The gate comes first, and with it the end of everything that
+/// would start a server again that is stopped: nobody answers the gate yet, so it lets nothing
+/// through. Whatever fails here, the identity is stored, and the same command goes on; so does the
+/// agent by itself, if it is started again meanwhile.
+async fn make_room(
+    host: &Host,
+    applicant: &Applicant,
+    (identity, document): (&Identity, &Document),
+    report: &Report,
+) -> Result<(), Failure> {
+    let hint = "`agentctl join` with the same token goes on from here";
+    let again = |what: &str, error: &ActError| {
+        let failed = Failure::unexpected(what, error);
+        Failure { hint: format!("{hint}; {}", failed.hint), ..failed }
+    };
+    report.started("start-gate", "every start of the server is to ask the agent").await;
+    let request = request_of(identity, document, document.formation(), Purpose::Rest);
+    let closed = host.hands.run(verbs::INSTALL, &request).await;
+    closed.map_err(|error| again("failed to put the start gate in place", &error))?;
+    if applicant.stops_server {
+        report.started("stop", "waiting for the end of the server that runs alone").await;
+        let stop = host.hands.stop().await;
+        stop.map_err(|error| again("failed to stop the server", &error))?;
+        report.done("stop", "the server that ran alone is stopped").await;
+    }
+    give_up::data_with_a_history(host, report).await
 }
 
 fn plan_text(applicant: &Applicant) -> String {
@@ -185,6 +214,7 @@ async fn prepare(
     }
     let Site { ground, datadir, history } = look_at_ground(host).await?;
     check_room(&datadir)?;
+    reach::check(host, &ground, report).await?;
     let give_up = request.give_up.as_deref();
     match ground {
         Ground::RunningGalera => applicant.running = Some(running_component(host).await?),
@@ -253,8 +283,7 @@ fn check_room(path: &Path) -> Result<(), Failure> {
 }
 
 async fn running_component(host: &Host) -> Result<(HistoryId, String), Failure> {
-    let probe = ServerProbe::new(host.server_socket.clone(), "relight");
-    let ServerAnswer::Live(facts) = probe.ask(Freshness::Anew).await else {
+    let ServerAnswer::Live(facts) = host.server().ask(Freshness::Anew).await else {
         return Err(Failure::refused(
             "the running server does not let relight in",
             "run `agentctl init` on one node of this Galera cluster first; the account replicates",
@@ -417,7 +446,7 @@ fn store(
     applicant: &Applicant,
     token: &JoinToken,
     answer: &JoinAnswer,
-) -> Result<(), Failure> {
+) -> Result<(Identity, Document), Failure> {
     let odd = |what: &str| Failure::new(Kind::Unexpected, what, "is the other node up to date?");
     let pinned = CaHash::of_pem(&answer.ca_certificate)
         .map_err(|error| Failure::unexpected("the CA that was sent cannot be read", &error))?;
@@ -471,8 +500,9 @@ fn store(
     let entered = applicant.running.is_some().then_some(Epoch(0));
     let standing = Standing { entered, ..Standing::default() };
     let record = BallotRecord::fresh(applicant.application.acceptor, token.cluster);
-    store_member(&host.store, &identity, (record, standing, document))
-        .map_err(|error| Failure::of_store("failed to store this node's identity", &error))
+    store_member(&host.store, &identity, (record, standing, document.clone()))
+        .map_err(|error| Failure::of_store("failed to store this node's identity", &error))?;
+    Ok((identity, document))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use relight_core::ledger::settings::{DatabaseListen, Settings};
 use super::progress::Report;
 use crate::failure::{Failure, Kind};
 use crate::observe::addresses;
-use crate::units::server_options::EffectiveOptions;
+use crate::server::options::EffectiveOptions;
 use crate::wire::setting_failure;
 
 /// The key of the setting.

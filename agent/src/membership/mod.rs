@@ -13,4 +13,5 @@ pub mod leave;
 pub mod listening;
 pub mod preflight;
 pub mod progress;
+pub mod reach;
 pub mod unattended;

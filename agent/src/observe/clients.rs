@@ -6,7 +6,7 @@ use std::path::Path;
 use relight_core::evidence::network::ClientNetwork;
 
 use super::listening::addresses;
-use super::server::ServerFacts;
+use crate::server::facts::ServerFacts;
 
 /// Where it listens. A name in `bind_address` is not resolved again: the kernel knows what became
 /// of it. `network` is where the kernel lists its sockets.
@@ -43,6 +43,7 @@ mod tests {
     fn facts(variables: &[(&str, &str)]) -> ServerFacts {
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         ServerFacts {
+            run: Default::default(),
             status: Vec::new(),
             variables: variables.iter().map(pair).collect(),
             members: Vec::new(),

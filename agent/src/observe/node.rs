@@ -3,7 +3,7 @@
 //! Facts only. Where a source does not answer, its part is unknown.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use relight_core::evidence::frontier::{Exit, Frontier, ViewFile, ViewMember};
@@ -25,8 +25,9 @@ use super::clients::{client_network, serves_as_donor};
 use super::ending::{Ending, EndingLook, processor_time};
 use super::evidence::{Evidence, Setting, setting};
 use super::listening::{NETWORK, listens};
-use super::server::{Freshness, ServerAnswer, ServerFacts, ServerProbe};
 use crate::records::Views;
+use crate::server::connection::{Freshness, ServerConnection};
+use crate::server::facts::{ServerAnswer, ServerFacts};
 use crate::systemd::{Systemd, SystemdError, UnitState};
 use crate::units::start_scripts::{CONTROL_GROUPS, at_work};
 
@@ -65,8 +66,8 @@ pub struct NodeWatch {
     pub unit: String,
     /// Where evidence lies.
     pub evidence_dir: PathBuf,
-    /// The way to the server.
-    pub probe: ServerProbe,
+    /// The way to the server; it is only asked here.
+    pub server: Arc<ServerConnection>,
     /// The way to systemd.
     pub systemd: Systemd,
     /// What lasts from one look to the next.
@@ -204,10 +205,7 @@ impl NodeWatch {
         let seen = Seen { answer: &answer, listens: somebody_listens(unit.as_ref(), &evidence) };
         let (server, unpermitted) = server_state(unit.as_ref(), seen, &mut warnings);
         let ending = unit.as_ref().ok().and_then(|unit| ending_look(unit, &answer));
-        let facts = match answer {
-            ServerAnswer::Live(facts) => Some(facts),
-            ServerAnswer::Absent | ServerAnswer::Refused { .. } | ServerAnswer::Silent => None,
-        };
+        let facts = answer.into_facts();
         let status = facts.as_ref().map(|facts| parse_wsrep_status(&facts.status));
         let in_primary = status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
         let run = context.views.run.as_deref();
@@ -286,7 +284,7 @@ impl NodeWatch {
     ) -> (Result<UnitState, SystemdError>, ServerAnswer) {
         let until = Instant::now() + REFUSAL_MAX;
         loop {
-            let seen = tokio::join!(self.systemd.state(&self.unit), self.probe.ask(freshness));
+            let seen = tokio::join!(self.systemd.state(&self.unit), self.server.ask(freshness));
             let passing = seen.0.as_ref().is_ok_and(is_refused_start);
             if !passing || seen.1 != ServerAnswer::Absent || Instant::now() >= until {
                 return seen;
@@ -393,7 +391,7 @@ fn ending_look(unit: &UnitState, answer: &ServerAnswer) -> Option<EndingLook> {
     let stops = unit.active == "deactivating" || is_left(unit);
     let group = unit.control_group.as_deref().filter(|_| stops)?;
     let used = processor_time(Path::new(CONTROL_GROUPS), group);
-    Some(EndingLook { open: *answer != ServerAnswer::Absent, used })
+    Some(EndingLook { open: is_somebody(answer), used })
 }
 
 /// What is seen of a server beside its unit.
@@ -411,6 +409,16 @@ fn somebody_listens(unit: Result<&UnitState, &SystemdError>, evidence: &Evidence
     off && listens(Path::new(NETWORK), evidence.group_port()) == Some(true)
 }
 
+/// Whether somebody is known to answer, or to listen, at the server's socket.
+fn is_somebody(answer: &ServerAnswer) -> bool {
+    match answer {
+        ServerAnswer::Live(_) | ServerAnswer::Refused { .. } | ServerAnswer::Silent => true,
+        ServerAnswer::Absent | ServerAnswer::Elsewhere { .. } | ServerAnswer::Unasked { .. } => {
+            false
+        }
+    }
+}
+
 /// The state of the process. Proven off means: systemd says so, nobody answers at the socket and
 /// nobody listens at Galera's port (R2); the evidence unit looks at the locks as well before a node
 /// reports.
@@ -419,8 +427,14 @@ fn server_state(
     Seen { answer, listens }: Seen<'_>,
     warnings: &mut Vec<String>,
 ) -> (ServerState, bool) {
-    if let ServerAnswer::Refused { why } = answer {
-        warnings.push(format!("the server does not let the agent in: {why}"));
+    match answer {
+        ServerAnswer::Refused { why } => {
+            warnings.push(format!("the server does not let the agent in: {why}"));
+        }
+        ServerAnswer::Elsewhere { .. } | ServerAnswer::Unasked { .. } => {
+            warnings.push(format!("the server cannot be asked: {}", answer.words()));
+        }
+        ServerAnswer::Live(_) | ServerAnswer::Absent | ServerAnswer::Silent => {}
     }
     let unit = match unit {
         Ok(unit) => unit,
@@ -429,12 +443,13 @@ fn server_state(
             return (ServerState::Unknown, false);
         }
     };
-    let somebody = !matches!(answer, ServerAnswer::Absent) || listens;
+    let somebody = is_somebody(answer) || listens;
     match unit.active.as_str() {
         "active" | "reloading" => match answer {
             ServerAnswer::Live(_) | ServerAnswer::Refused { .. } => (ServerState::Running, false),
             ServerAnswer::Silent => (ServerState::Hung, false),
-            ServerAnswer::Absent => (ServerState::Starting, false),
+            ServerAnswer::Absent | ServerAnswer::Elsewhere { .. } => (ServerState::Starting, false),
+            ServerAnswer::Unasked { .. } => (ServerState::Unknown, false),
         },
         "activating" => (ServerState::Starting, false),
         "deactivating" => (ServerState::Stopping, false),
@@ -447,10 +462,23 @@ fn server_state(
         "inactive" | "failed" if unit.control_group.as_deref() != Some("") => {
             (ServerState::Unknown, false)
         }
+        // Nothing follows from a question that was not put (R2).
+        "inactive" | "failed" if matches!(answer, ServerAnswer::Unasked { .. }) => {
+            (ServerState::Unknown, false)
+        }
         "failed" => (ServerState::Failed, false),
         "inactive" => (ServerState::Stopped, false),
         _ => (ServerState::Unknown, false),
     }
+}
+
+/// Whether the server runs without Galera. One that was in a component when somebody switched it
+/// off for new sessions is in it still.
+fn is_switched_off(facts: &ServerFacts, status: &WsrepStatus) -> bool {
+    let off = facts.variable("wsrep_on").is_some_and(|on| on.eq_ignore_ascii_case("OFF"));
+    let attached =
+        matches!(status.component, ComponentStatus::Primary | ComponentStatus::NonPrimary);
+    off && !attached
 }
 
 fn live(
@@ -480,6 +508,7 @@ fn live(
             }
         },
         state: match status.local_state {
+            _ if is_switched_off(facts, status) => WsrepState::Off,
             LocalState::Initialized => WsrepState::Initialized,
             LocalState::Joining => WsrepState::Joining,
             LocalState::Donor => WsrepState::Donor,

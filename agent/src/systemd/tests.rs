@@ -55,6 +55,14 @@ impl OneUnit {
         names.into_iter().map(row).collect()
     }
 
+    fn list_units_by_patterns(
+        &self,
+        _states: Vec<String>,
+        patterns: Vec<String>,
+    ) -> fdo::Result<Vec<Listed>> {
+        self.list_units_by_names(patterns)
+    }
+
     fn load_unit(&self, _name: String) -> fdo::Result<OwnedObjectPath> {
         OwnedObjectPath::try_from("/unit").map_err(|error| fdo::Error::Failed(error.to_string()))
     }
@@ -64,6 +72,25 @@ impl OneUnit {
     /// A connection to it, and its own end, which has to be kept.
     pub async fn serve(self) -> zbus::Result<(Systemd, Connection)> {
         serve(self).await
+    }
+
+    /// The same, where systemd itself listens at this address.
+    pub async fn listening_at(self, address: &str) -> zbus::Result<(Systemd, Connection)> {
+        let (systemd, server) = serve(self).await?;
+        let listens = Listens(vec![("Stream".to_owned(), address.to_owned())]);
+        server.object_server().at("/unit", listens).await?;
+        Ok((systemd, server))
+    }
+}
+
+/// Where a socket unit listens.
+struct Listens(Vec<(String, String)>);
+
+#[interface(name = "org.freedesktop.systemd1.Socket")]
+impl Listens {
+    #[zbus(property)]
+    fn listen(&self) -> Vec<(String, String)> {
+        self.0.clone()
     }
 }
 
@@ -76,12 +103,29 @@ impl Off {
     fn control_group(&self) -> String {
         String::new()
     }
+
+    #[zbus(property, name = "MainPID")]
+    fn main_pid(&self) -> u32 {
+        0
+    }
+}
+
+/// Which run of a unit it is.
+struct Runs;
+
+#[interface(name = "org.freedesktop.systemd1.Unit")]
+impl Runs {
+    #[zbus(property, name = "InvocationID")]
+    fn invocation(&self) -> Vec<u8> {
+        vec![0xab; 16]
+    }
 }
 
 async fn serve(manager: impl Interface) -> zbus::Result<(Systemd, Connection)> {
     let (ours, theirs) = tokio::net::UnixStream::pair()?;
     let server = Builder::unix_stream(theirs).server(Guid::generate())?.p2p();
     let server = server.serve_at(MANAGER.1, manager)?.serve_at("/unit", Off)?;
+    let server = server.serve_at("/unit", Runs)?;
     let client = Builder::unix_stream(ours).p2p();
     let (server, connection) = tokio::try_join!(server.build(), client.build())?;
     Ok((Systemd { connection }, server))

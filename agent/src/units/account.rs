@@ -4,18 +4,15 @@
 //! replicated or logged. Where something is missing, it is written as ordinary replicated DDL, on
 //! purpose without `sql_log_bin = 0`: an account that exists on one member only is a divergence.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder};
-use relight_core::evidence::record::OptionValue;
-
 use super::UnitError;
-use super::server_options::EffectiveOptions;
 use super::start_scripts::{CONTROL_GROUPS, at_work};
 use super::systemctl;
+use crate::server::options::EffectiveOptions;
+use crate::server::root::{RootConnection, RootError};
 
 /// How long scripts of the package may take. Less than the unit's own limit.
 const SCRIPTS_MAX: Duration = Duration::from_secs(100);
@@ -93,8 +90,8 @@ pub const MYSQL: Account = Account {
 ///
 /// # Errors
 ///
-/// If scripts of the server's package do not come to an end, the server cannot be reached or
-/// accepts no write, or an account of that name exists with another authentication.
+/// If no server runs, scripts of its package do not come to an end, it cannot be reached or accepts
+/// no write, or an account of that name exists with another authentication.
 pub fn run(unit: &str) -> Result<String, UnitError> {
     wait_for_scripts(unit)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -107,8 +104,7 @@ pub fn run(unit: &str) -> Result<String, UnitError> {
         for account in [RELIGHT, MYSQL] {
             done.extend(ensure(&mut connection, &account).await?);
         }
-        // The changes are committed; a failure to say good-bye changes nothing.
-        let _ = connection.disconnect().await;
+        connection.close().await;
         if done.is_empty() {
             return Ok("both accounts are there already".to_owned());
         }
@@ -116,13 +112,18 @@ pub fn run(unit: &str) -> Result<String, UnitError> {
     })
 }
 
-/// Waits until nothing but us changes the system tables.
+/// Waits until nothing but us changes the system tables. Where no server runs nobody goes on:
+/// systemd may listen at its socket, and would start it for whoever connects.
 fn wait_for_scripts(unit: &str) -> Result<(), UnitError> {
     let began = Instant::now();
     loop {
         let shown = systemctl::show(unit, &["MainPID", "ControlGroup"])?;
         let property = |name: &str| shown.get(name).map(String::as_str).unwrap_or_default();
         let pid = property("MainPID").parse().unwrap_or_default();
+        if pid == 0 {
+            let hint = format!("`systemctl status {unit}` says why; start it, then try again");
+            return Err(UnitError::new(format!("{unit} does not run"), hint));
+        }
         let groups = Path::new(CONTROL_GROUPS);
         if at_work(groups, property("ControlGroup"), pid) != Some(true) {
             return Ok(());
@@ -137,16 +138,12 @@ fn wait_for_scripts(unit: &str) -> Result<(), UnitError> {
     }
 }
 
-async fn connect() -> Result<Conn, UnitError> {
-    let socket = match EffectiveOptions::read().value("socket") {
-        OptionValue::Set(path) => PathBuf::from(path),
-        OptionValue::Default | OptionValue::Unknown => "/run/mysqld/mysqld.sock".into(),
-    };
-    let options = OptsBuilder::default()
-        .socket(Some(socket.to_string_lossy()))
-        .user(Some("root"))
-        .pass(None::<String>);
-    Conn::new(options).await.map_err(|error| {
+async fn connect() -> Result<RootConnection, UnitError> {
+    let socket = EffectiveOptions::read().socket().map_err(|error| {
+        let hint = "`my_print_defaults --mysqld | grep socket` shows what the server is told";
+        UnitError::because("it is not known where the server listens", error, hint)
+    })?;
+    RootConnection::open(&socket).await.map_err(|error| {
         let what = format!("failed to connect as root through `{}`", socket.display());
         let hint = "root@localhost needs unix_socket authentication: \
             `ALTER USER root@localhost IDENTIFIED VIA unix_socket`";
@@ -154,37 +151,31 @@ async fn connect() -> Result<Conn, UnitError> {
     })
 }
 
-async fn ensure(connection: &mut Conn, account: &Account) -> Result<Vec<String>, UnitError> {
-    let failed = |error: mysql_async::Error| {
+async fn ensure(
+    connection: &mut RootConnection,
+    account: &Account,
+) -> Result<Vec<String>, UnitError> {
+    let failed = |error: RootError| {
         let what = format!("failed to set up the account {}@localhost", account.user);
         UnitError::because(what, error, "is the server Synced, and writable for root?")
     };
-    let known: Option<u8> = connection
-        .exec_first(
-            "SELECT 1 FROM mysql.user WHERE User = ? AND Host = 'localhost'",
-            (account.user,),
-        )
-        .await
-        .map_err(failed)?;
+    let known =
+        format!("SELECT 1 FROM mysql.user WHERE User = '{}' AND Host = 'localhost'", account.user);
+    let known = connection.texts(&known).await.map_err(failed)?;
     let (mut creation, mut shown) = (None, Vec::new());
-    if known.is_some() {
+    if !known.is_empty() {
         let user = format!("`{}`@`localhost`", account.user);
-        creation = connection
-            .query_first::<String, _>(format!("SHOW CREATE USER {user}"))
-            .await
-            .map_err(failed)?;
-        shown = connection.query(format!("SHOW GRANTS FOR {user}")).await.map_err(failed)?;
+        let created =
+            connection.texts(&format!("SHOW CREATE USER {user}")).await.map_err(failed)?;
+        creation = created.into_iter().next();
+        shown = connection.texts(&format!("SHOW GRANTS FOR {user}")).await.map_err(failed)?;
     }
-    let has_members: Option<u8> = connection
-        .query_first(
-            "SELECT 1 FROM information_schema.tables \
-             WHERE table_schema = 'mysql' AND table_name = 'wsrep_cluster_members'",
-        )
-        .await
-        .map_err(failed)?;
-    let statements = statements(account, creation.as_deref(), &shown, has_members.is_some())?;
+    let has_members = "SELECT 1 FROM information_schema.tables \
+         WHERE table_schema = 'mysql' AND table_name = 'wsrep_cluster_members'";
+    let has_members = !connection.texts(has_members).await.map_err(failed)?.is_empty();
+    let statements = statements(account, creation.as_deref(), &shown, has_members)?;
     for statement in &statements {
-        connection.query_drop(statement).await.map_err(failed)?;
+        connection.run(statement).await.map_err(failed)?;
     }
     Ok(statements)
 }

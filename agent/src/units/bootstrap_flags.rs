@@ -9,9 +9,9 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use super::server_options::{EffectiveOptions, words_ask_for_bootstrap};
 use super::systemctl;
 use crate::gate::protocol::BootstrapFlag;
+use crate::server::options::{EffectiveOptions, words_ask_for_bootstrap};
 
 /// Flag files of the generations B and C.
 pub const FLAG_FILES: [&str; 2] =

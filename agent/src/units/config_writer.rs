@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::config_request::{CONFIG_REQUEST, ConfigRequest, GaleraRequest, TlsMaterial};
 use super::galera_config::{self, CA_FILE, CONFIG_FILE, EARLIER_FILES, PAIR_FILE};
 use super::verbs::EVIDENCE_UNIT;
-use super::{UnitError, account, durable, systemctl};
+use super::{UnitError, account, durable, systemctl, triggers};
 use crate::codec::{FRAME_BYTES_MAX, decode};
 
 /// The start gate's question before anything else of the unit runs. Must be the first
@@ -30,8 +30,6 @@ const GATE_LAST: (&str, &str) =
 const NO_INSTANCES: (&str, &str) =
     ("zz-relight.conf", include_str!("../../../systemd/mariadb@.service.d/zz-relight.conf"));
 const TEMPLATE_UNIT: &str = "mariadb@.service";
-/// With one of these active, systemd owns port 3306 and `galera_recovery` fails (facts/lab.md).
-const SOCKET_UNITS: [&str; 2] = ["mariadb.socket", "mariadb-extra.socket"];
 const BEFORE_FILE: &str = "before.json";
 
 /// Galera's library, where packages put it.
@@ -96,31 +94,32 @@ pub struct Before {
     pub unit: String,
     /// What `systemctl is-enabled` said of it.
     pub unit_state: Option<String>,
-    /// The same for each socket unit that exists.
+    /// The same for each unit that could start it: socket units, as a rule.
     pub sockets: Vec<(String, String)>,
 }
 
 impl Before {
-    fn look(unit: &str) -> Self {
-        let state = |name: &&str| Some(((*name).to_owned(), systemctl::enabled_state(name)?));
+    fn look(unit: &str, triggers: Vec<(String, String)>) -> Self {
         Self {
             unit: unit.to_owned(),
             unit_state: systemctl::enabled_state(unit),
-            sockets: SOCKET_UNITS.iter().filter_map(state).collect(),
+            sockets: triggers,
         }
+    }
+
+    /// Units that were not there when it was remembered. Gives whether there are such.
+    fn extend(&mut self, triggers: Vec<(String, String)>) -> bool {
+        let known: Vec<&String> = self.sockets.iter().map(|(name, _)| name).collect();
+        let new = |(name, _): &(String, String)| !known.contains(&name);
+        let new: Vec<_> = triggers.into_iter().filter(new).collect();
+        let any = !new.is_empty();
+        self.sockets.extend(new);
+        any
     }
 
     /// The commands that bring the boot state back.
     fn restoring(&self) -> Vec<[String; 2]> {
-        let mut commands = Vec::new();
-        for (socket, state) in &self.sockets {
-            if !state.starts_with("masked") {
-                commands.push(["unmask".to_owned(), socket.clone()]);
-            }
-            if state == "enabled" {
-                commands.push(["enable".to_owned(), socket.clone()]);
-            }
-        }
+        let mut commands = triggers::restoring(&self.sockets);
         if self.unit_state.as_deref() == Some("enabled") {
             commands.push(["enable".to_owned(), self.unit.clone()]);
         }
@@ -157,11 +156,12 @@ pub fn run(verb: ConfigVerb, paths: &HostPaths, unit: &str) -> Result<String, Un
 
 fn install(paths: &HostPaths, unit: &str) -> Result<(), UnitError> {
     let request = read_request(&paths.requests)?;
-    let before = remember(paths, unit)?;
+    let before = remember(paths, unit, triggers::find(unit)?)?;
     write_requested(paths, &request)?;
+    // The gate first: what is not shut yet meets it.
     write_drop_ins(paths, unit)?;
-    mask_sockets(&before)?;
     systemctl::run(&["daemon-reload"])?;
+    triggers::shut(&before.sockets)?;
     systemctl::run(&["disable", "--", unit])?;
     systemctl::run(&["enable", "--", EVIDENCE_UNIT])?;
     Ok(())
@@ -211,12 +211,22 @@ fn read_before(paths: &HostPaths) -> Result<Option<Before>, UnitError> {
         .map_err(|error| failed(error.into()))
 }
 
-/// What is remembered, or the state now if nothing was remembered yet.
-fn remember(paths: &HostPaths, unit: &str) -> Result<Before, UnitError> {
-    if let Some(before) = read_before(paths)? {
-        return Ok(before);
-    }
-    let before = Before::look(unit);
+/// What is remembered; for the unit, and each trigger of which nothing was remembered yet, the
+/// state now.
+fn remember(
+    paths: &HostPaths,
+    unit: &str,
+    triggers: Vec<(String, String)>,
+) -> Result<Before, UnitError> {
+    let before = match read_before(paths)? {
+        None => Before::look(unit, triggers),
+        Some(mut before) => {
+            if !before.extend(triggers) {
+                return Ok(before);
+            }
+            before
+        }
+    };
     let written = serde_json::to_vec_pretty(&before).map_err(io::Error::from).and_then(|bytes| {
         fs::create_dir_all(&paths.memory)?;
         durable::write(&paths.memory, BEFORE_FILE, &bytes, durable::Rights::mode(0o600))
@@ -226,18 +236,6 @@ fn remember(paths: &HostPaths, unit: &str) -> Result<Before, UnitError> {
         UnitError::because(what, error, "nothing was changed")
     })?;
     Ok(before)
-}
-
-fn mask_sockets(before: &Before) -> Result<(), UnitError> {
-    for (socket, _) in &before.sockets {
-        systemctl::run(&["mask", "--", socket])?;
-        // A socket that is served already cannot be stopped away from its server; it is gone with
-        // the next stop.
-        if let Err(error) = systemctl::run(&["stop", "--no-block", "--", socket]) {
-            eprintln!("warning: {error}");
-        }
-    }
-    Ok(())
 }
 
 fn drop_in_directory(paths: &HostPaths, unit: &str) -> PathBuf {

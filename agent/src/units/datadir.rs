@@ -13,10 +13,10 @@ use relight_core::files::grastate::render_grastate;
 use relight_core::lineage::order::{DatadirRequest, DatadirVerb};
 
 use super::evidence;
-use super::server_options::EffectiveOptions;
 use super::verbs::{DATADIR_REQUEST, word};
 use super::{UnitError, durable, locks};
 use crate::codec::{Record, RecordKind, decode};
+use crate::server::options::EffectiveOptions;
 
 /// The requests directory as this unit sees it; the daemon writes `<state_dir>/requests`.
 pub const REQUESTS_DIR: &str = "/run/relight-requests";

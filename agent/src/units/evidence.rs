@@ -15,9 +15,9 @@ use relight_core::evidence::record::{
 };
 use relight_core::ids::{BootId, FileIdentity};
 
-use super::server_options::EffectiveOptions;
 use super::{UnitError, durable, locks};
 use crate::codec::{Record, RecordKind, decode, encode};
+use crate::server::options::EffectiveOptions;
 
 /// The evidence directory as this unit sees it; the daemon sees `<state_dir>/evidence`.
 pub const EVIDENCE_DIR: &str = "/run/relight-evidence";

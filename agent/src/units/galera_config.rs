@@ -135,8 +135,8 @@ mod tests {
 
     use super::super::config_request::TlsMaterial;
     use super::super::config_request::tests::request;
-    use super::super::server_options::EffectiveOptions;
     use super::*;
+    use crate::server::options::EffectiveOptions;
 
     const PROVIDER: &str = "/usr/lib/galera/libgalera_smm.so";
 

@@ -15,10 +15,10 @@ pub mod galera_config;
 pub mod gate_client;
 pub mod kill;
 pub mod locks;
-pub mod server_options;
 pub mod start_scripts;
 pub mod stop_hook;
 pub mod systemctl;
+pub mod triggers;
 pub mod verbs;
 
 use std::fmt;

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use relight_core::evidence::record::{StopExit, StopRecord};
 
-use super::server_options::EffectiveOptions;
 use super::{UnitError, durable, evidence};
 use crate::codec::{Record, RecordKind, decode, encode};
+use crate::server::options::EffectiveOptions;
 
 /// Name of the record in `<state_dir>/evidence`.
 pub const STOP_RECORD: &str = "stop.record";

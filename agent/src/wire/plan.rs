@@ -106,6 +106,8 @@ pub(super) const fn because_words(because: Because) -> &'static str {
         Because::Joins => "a primary component waits for this node",
         Because::LeftBehind => "this server runs beside the primary component, and comes no nearer",
         Because::EndsNot => "this server was told to stop, and does not end",
+        Because::MakesRoom => "this server has run alone since before its node became a member",
+        Because::StandsAlone => "this server runs past the gate, or without Galera",
         Because::OffLineage => "the data of this node is not known to be on the lineage",
         Because::EvidenceChanged => "the evidence of this node is not what was decided upon",
         Because::PositionUnknown => "the position of this node has to be found out first",

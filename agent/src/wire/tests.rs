@@ -125,6 +125,17 @@ fn each_story_has_its_verdict() {
             "agentctl db start db-c".to_owned(),
         ),
         (
+            "one past the gate",
+            stopped(|it| {
+                it.server = ServerState::Running;
+                it.unpermitted = true;
+            }),
+            S::Degraded,
+            R::StandaloneServer,
+            &[],
+            none(),
+        ),
+        (
             "one off the lineage",
             stopped(|it| it.entered = Some(Epoch(1))),
             S::Degraded,

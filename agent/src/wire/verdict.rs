@@ -76,6 +76,7 @@ pub const fn reason_of(reason: Reason) -> v1::Reason {
         Reason::OffLineage => v1::Reason::OffLineage,
         Reason::StoppedByRequest => v1::Reason::StoppedByRequest,
         Reason::ReadOnly => v1::Reason::ReadOnly,
+        Reason::StandaloneServer => v1::Reason::StandaloneServer,
     }
 }
 
@@ -198,6 +199,11 @@ fn absence_words(seen: Seen<'_>, absent: Absent) -> String {
         Why::StoppedByRequest => "was stopped on request",
         Why::PositionUnknown => "is off, and its position is not known",
         Why::EndsNot => "was told to stop, does not end, and is killed",
+        Why::MakesRoom => "stops the server that ran alone, and joins then",
+        Why::Unpermitted => "has a server that no permit let start; end it, and the node joins",
+        Why::WithoutGalera => {
+            "has a server that runs without Galera; a person has to say whether rows were written to it"
+        }
         Why::Donates => "gives a state transfer",
         Why::ReadOnly => READ_ONLY,
         Why::ReadOnlyUnknown => READ_ONLY_UNKNOWN,

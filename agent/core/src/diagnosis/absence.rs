@@ -14,6 +14,8 @@ use crate::recovery::plan::{Because, node_plan};
 pub enum Absence {
     /// Its data is not known to be on the lineage.
     OffLineage,
+    /// Its server is none of the cluster's: past the gate, or without Galera.
+    StandsAlone,
     /// Its server is down, and should not be.
     ServerDown,
     /// Its agent is silent.
@@ -32,6 +34,7 @@ impl Absence {
     pub const fn reason(self) -> Reason {
         match self {
             Self::OffLineage => Reason::OffLineage,
+            Self::StandsAlone => Reason::StandaloneServer,
             Self::ServerDown => Reason::ServerDown,
             Self::Unheard => Reason::NodesUnheard,
             Self::ReadOnly => Reason::ReadOnly,
@@ -45,7 +48,7 @@ impl Absence {
     pub const fn is_waited_for(self) -> bool {
         match self {
             Self::ServerDown | Self::Unheard | Self::ReadOnly | Self::Joining => true,
-            Self::OffLineage | Self::ByRequest => false,
+            Self::OffLineage | Self::StandsAlone | Self::ByRequest => false,
         }
     }
 }
@@ -63,6 +66,12 @@ pub enum Why {
     PositionUnknown,
     /// It was told to stop, does not end, and is killed.
     EndsNot,
+    /// Its server has run alone since before it became a member, and makes room.
+    MakesRoom,
+    /// Its server runs, and no permit let it start.
+    Unpermitted,
+    /// Its server runs without Galera.
+    WithoutGalera,
     /// It gives a state transfer.
     Donates,
     /// It is Synced, and takes no writes.
@@ -98,7 +107,8 @@ impl Absent {
             Why::Silent => Absence::Unheard,
             Why::StoppedByRequest => Absence::ByRequest,
             Why::PositionUnknown | Why::EndsNot => Absence::ServerDown,
-            Why::Donates | Why::EarlierEpoch => Absence::Joining,
+            Why::Unpermitted | Why::WithoutGalera => Absence::StandsAlone,
+            Why::MakesRoom | Why::Donates | Why::EarlierEpoch => Absence::Joining,
             Why::ReadOnly | Why::ReadOnlyUnknown => Absence::ReadOnly,
             Why::Server { state, joins } => match state {
                 ServerState::Running | ServerState::Starting => Absence::Joining,
@@ -164,6 +174,9 @@ fn not_synced(view: View<'_>, node: NodeId) -> Why {
         Because::StoppedByRequest => Why::StoppedByRequest,
         Because::PositionUnknown => Why::PositionUnknown,
         Because::EndsNot => Why::EndsNot,
+        Because::MakesRoom => Why::MakesRoom,
+        Because::StandsAlone if report.unpermitted => Why::Unpermitted,
+        Because::StandsAlone => Why::WithoutGalera,
         Because::AllIsWell
         | Because::NotMyTurn
         | Because::Paused

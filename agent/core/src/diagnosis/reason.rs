@@ -52,6 +52,8 @@ pub enum Reason {
     StoppedByRequest,
     /// A server is Synced and takes no writes.
     ReadOnly,
+    /// A server runs on a member that no permit let start, or that runs without Galera.
+    StandaloneServer,
 }
 
 impl Reason {

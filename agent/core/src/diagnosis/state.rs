@@ -124,7 +124,11 @@ fn with_a_component(view: View<'_>, missing: &BTreeSet<NodeId>) -> Diagnosis {
     let next = match worst {
         Absence::Unheard => NextStep::start_agents(&of_worst),
         Absence::ByRequest => of_worst.first().copied().map(NextStep::StartServer),
-        Absence::OffLineage | Absence::ServerDown | Absence::ReadOnly | Absence::Joining => None,
+        Absence::OffLineage
+        | Absence::StandsAlone
+        | Absence::ServerDown
+        | Absence::ReadOnly
+        | Absence::Joining => None,
     };
     let data_nodes = view.document.roster.data_nodes();
     let serving =

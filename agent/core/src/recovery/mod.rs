@@ -5,6 +5,7 @@
 
 pub mod accountable;
 pub mod admission;
+pub mod alone;
 pub mod deadline;
 pub mod form;
 pub mod hold;

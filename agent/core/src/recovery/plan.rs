@@ -5,6 +5,7 @@
 //! carries the acts out in order and stops at the first that fails; the next round plans anew.
 
 use super::admission::{Admission, admission};
+use super::alone::{Alone, alone};
 use super::kill::kill_is_due;
 use crate::evidence::frontier::{Frontier, ViewFile};
 use crate::evidence::observation::{Component, NodeObservation, ServerState};
@@ -78,6 +79,10 @@ pub enum Because {
     LeftBehind,
     /// This server was told to stop, is in no primary component, and does not end.
     EndsNot,
+    /// This server has run alone since before its node became a member: it makes room.
+    MakesRoom,
+    /// This server runs past the gate, or without Galera; a person has to end that.
+    StandsAlone,
     /// The data of this node is not known to be on the lineage; it is kept (R18).
     OffLineage,
     /// The evidence of this node is not what was decided upon.
@@ -157,6 +162,10 @@ pub fn node_plan(document: &Document, survey: &Survey, me: NodeId, gate_closed: 
     }
     if !gate_closed {
         return NodePlan { actions: vec![Action::CloseGate], because: Because::GateMissing };
+    }
+    let founds = document.decision.as_ref().is_some_and(|it| it.lane == Lane::Founded);
+    if !founds && alone(own) == Some(Alone::SinceBefore) {
+        return NodePlan { actions: vec![Action::Stop], because: Because::MakesRoom };
     }
     match &document.decision {
         Some(decision) if decision.step == Step::Decided => decided(document, decision, own),
@@ -283,7 +292,14 @@ fn serving(document: &Document, survey: &Survey, own: &NodeObservation) -> NodeP
 /// A server that runs and does not serve. Galera brings it in by itself, as a rule; one whose
 /// transfer came to nothing waits for ever, and joins anew after a stop.
 fn beside(own: &NodeObservation, somebody_serves: bool) -> NodePlan {
-    let parted = own.galera.as_ref().is_some_and(|it| it.component == Component::NonPrimary);
+    if alone(own).is_some() {
+        return NodePlan::nothing(Because::StandsAlone);
+    }
+    // One that Galera has taken out of its group waits for nothing either.
+    let parted = own.galera.as_ref().is_some_and(|it| match it.component {
+        Component::NonPrimary | Component::Detached => true,
+        Component::Primary | Component::Unknown => false,
+    });
     if own.server == ServerState::Running && parted && own.lingering && somebody_serves {
         return NodePlan { actions: vec![Action::Stop], because: Because::LeftBehind };
     }

@@ -297,6 +297,51 @@ fn a_server_that_comes_no_nearer_to_its_component_joins_anew() {
     assert_eq!(plan(true, &[]).actions, [], "the coordinator has to freeze first");
 }
 
+/// What runs on a node that has just become a member is what ran there before, and makes room; what
+/// somebody started past the gate, or without Galera, is named and left alone.
+#[test]
+fn a_server_that_stands_alone_makes_room_or_is_named() {
+    let document = document(3);
+    let last = view(2, 3, members(&[1, 2, 3]));
+    let mut galera = serving(&document);
+    (galera.component, galera.state, galera.history) = (Component::Detached, WsrepState::Off, None);
+    let donor = NodeObservation {
+        server: ServerState::Running,
+        galera: Some(serving(&document)),
+        ..off(1, last.clone())
+    };
+    let decide = |own: NodeObservation| {
+        node_plan(&document, &Survey::of([donor.clone(), own]), node(2), true)
+    };
+    let runs = NodeObservation { server: ServerState::Running, ..off(2, last.clone()) };
+    let before = NodeObservation { entered: None, ..runs.clone() };
+    let without = NodeObservation { galera: Some(galera.clone()), ..before.clone() };
+    for own in [&before, &without] {
+        let plan = decide(own.clone());
+        assert_eq!((plan.because, plan.actions), (Because::MakesRoom, vec![Action::Stop]));
+        let gateless =
+            node_plan(&document, &Survey::of([donor.clone(), own.clone()]), node(2), false);
+        assert_eq!(gateless.actions, [Action::CloseGate], "the gate first");
+        // Whoever founds goes its own way, and needs no stop beside a server in a component.
+        let founding = deciding(3, decision(Lane::Founded, &[1], 0));
+        let survey = Survey::of([own.clone()]);
+        assert_ne!(node_plan(&founding, &survey, node(2), true).because, Because::MakesRoom);
+    }
+    let member = NodeObservation { galera: Some(galera.clone()), lingering: true, ..runs.clone() };
+    let outside = NodeObservation { unpermitted: true, ..runs.clone() };
+    let early = NodeObservation { unpermitted: true, ..before };
+    for own in [member.clone(), outside, early] {
+        let plan = decide(own);
+        assert_eq!((plan.because, plan.actions), (Because::StandsAlone, Vec::new()));
+    }
+    // Taken out by Galera, which is on: it joins anew as any other that was left behind.
+    galera.state = WsrepState::Initialized;
+    let out = NodeObservation { galera: Some(galera), ..member };
+    assert_eq!(decide(out).because, Because::LeftBehind);
+    let unheard = NodeObservation { galera: None, ..runs };
+    assert_eq!(decide(unheard).because, Because::NotMyTurn, "it may be on its way");
+}
+
 /// It is killed when it is known to be in no primary component, however that is known.
 #[test]
 fn a_server_that_does_not_end_is_killed() {

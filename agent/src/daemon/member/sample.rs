@@ -22,6 +22,7 @@ use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
 use crate::records::{GossipKey, Identity, LastDocument, Life};
 use crate::sample::{alone, stranger, synced};
+use crate::server::door::SocketSource;
 use crate::store::{Loaded, RecordFile, Store};
 use crate::systemd::tests::SlowJobs;
 use crate::units::evidence::EVIDENCE_RECORD;
@@ -105,7 +106,7 @@ pub(crate) async fn node() -> Node {
         wake: Arc::new(Notify::new()),
         // A server and a gate of this machine are none of the test's.
         gate_drop_in: dir.path().join("no.conf"),
-        server_socket: dir.path().join("no.sock"),
+        server_socket: SocketSource::At(dir.path().join("no.sock")),
     };
     let member = Member::assemble(parts, (identity, identity_file)).await.unwrap();
     Node { member, jobs, _dir: dir }

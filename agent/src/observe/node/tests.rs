@@ -24,6 +24,7 @@ fn unit(active: &str) -> UnitState {
 fn facts(variables: &[(&str, &str)]) -> ServerFacts {
     let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     ServerFacts {
+        run: Default::default(),
         status: Vec::new(),
         variables: variables.iter().map(pair).collect(),
         members: Vec::new(),
@@ -38,28 +39,30 @@ fn state(
     server_state(unit, Seen { answer, listens: false }, warnings)
 }
 
-fn answers() -> [ServerAnswer; 4] {
+fn answers() -> [ServerAnswer; 6] {
     [
         ServerAnswer::Live(Box::new(facts(&[]))),
         ServerAnswer::Refused { why: "access denied".into() },
         ServerAnswer::Silent,
         ServerAnswer::Absent,
+        ServerAnswer::Elsewhere { socket: "/run/s".into() },
+        ServerAnswer::Unasked { why: "systemd says nothing".into() },
     ]
 }
 
 #[test]
 fn the_table_of_unit_and_socket() {
     use ServerState::{Failed, Hung, Running, Starting, Stopped, Stopping, Unknown};
-    // In the order of `answers`: live, refused, silent, absent.
+    // In the order of `answers`: live, refused, silent, absent, elsewhere, unasked.
     let rows = [
-        ("active", [Running, Running, Hung, Starting]),
-        ("reloading", [Running, Running, Hung, Starting]),
-        ("activating", [Starting; 4]),
-        ("deactivating", [Stopping; 4]),
-        ("inactive", [Running, Running, Running, Stopped]),
-        ("failed", [Running, Running, Running, Failed]),
-        ("maintenance", [Unknown; 4]),
-        ("", [Unknown; 4]),
+        ("active", [Running, Running, Hung, Starting, Starting, Unknown]),
+        ("reloading", [Running, Running, Hung, Starting, Starting, Unknown]),
+        ("activating", [Starting; 6]),
+        ("deactivating", [Stopping; 6]),
+        ("inactive", [Running, Running, Running, Stopped, Stopped, Unknown]),
+        ("failed", [Running, Running, Running, Failed, Failed, Unknown]),
+        ("maintenance", [Unknown; 6]),
+        ("", [Unknown; 6]),
     ];
     for (active, states) in rows {
         for (answer, expected) in answers().iter().zip(states) {
@@ -67,11 +70,12 @@ fn the_table_of_unit_and_socket() {
             let (state, unpermitted) = state(Ok(&unit(active)), answer, &mut warnings);
             assert_eq!(state, expected, "{active}, {answer:?}");
             let outside = ["inactive", "failed"].contains(&active);
-            let somebody = *answer != ServerAnswer::Absent;
+            let somebody = is_somebody(answer);
             assert_eq!(unpermitted, outside && somebody, "{active}, {answer:?}");
             assert!(!somebody || !state.is_off(), "who answers is not off (R2): {active}");
-            let refused = matches!(answer, ServerAnswer::Refused { .. });
-            let told = usize::from(refused) + usize::from(unpermitted);
+            let quiet = ServerAnswer::Live(Box::new(facts(&[])));
+            let quiet = [quiet, ServerAnswer::Silent, ServerAnswer::Absent].contains(answer);
+            let told = usize::from(!quiet) + usize::from(unpermitted);
             assert_eq!(warnings.len(), told, "{active}, {answer:?}: {warnings:?}");
         }
     }

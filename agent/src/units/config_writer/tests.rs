@@ -74,9 +74,17 @@ fn the_state_before_is_remembered_once() {
     };
     let bytes = serde_json::to_vec(&first).unwrap();
     fs::write(paths.memory.join(BEFORE_FILE), bytes).unwrap();
-    assert_eq!(remember(&paths, "other.service").unwrap(), first);
+    assert_eq!(remember(&paths, "other.service", Vec::new()).unwrap(), first);
+    // One that came later is remembered as it is now, and one that is known as it was.
+    let trigger = |name: &str, state: &str| (name.to_owned(), state.to_owned());
+    let later = vec![trigger("a.socket", "enabled")];
+    let with = Before { sockets: later.clone(), ..first };
+    assert_eq!(remember(&paths, "other.service", later).unwrap(), with);
+    let masked = vec![trigger("a.socket", "masked")];
+    assert_eq!(remember(&paths, "other.service", masked).unwrap(), with);
+    assert_eq!(read_before(&paths).unwrap(), Some(with));
     fs::write(paths.memory.join(BEFORE_FILE), "{").unwrap();
-    assert!(remember(&paths, "mariadb.service").is_err(), "damaged is not absent");
+    assert!(remember(&paths, "mariadb.service", Vec::new()).is_err(), "damaged is not absent");
 }
 
 #[test]

@@ -6,11 +6,32 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::{fs, io};
 
 use relight_core::evidence::record::{OptionValue, ServerOptions};
 
 /// The datadir that MariaDB uses when no file names one.
 const DATADIR_DEFAULT: &str = "/var/lib/mysql";
+/// The socket that Debian's server uses when no file names one.
+pub const SOCKET_DEFAULT: &str = "/run/mysqld/mysqld.sock";
+/// Where the server and its tools begin to read (`my_print_defaults --help`).
+const FIRST_FILES: [&str; 2] = ["/etc/my.cnf", "/etc/mysql/my.cnf"];
+/// Files of configuration may name others, which may name others.
+const FILES_MAX: usize = 256;
+
+/// Why it is not known where the server listens for this machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SocketUnknown {
+    /// No tool prints the options.
+    #[error("the server's configuration cannot be read")]
+    Unread,
+    /// It has none that a program could connect to by its path.
+    #[error("the server's configuration has `socket = {value}`, which is no path")]
+    NoPath {
+        /// What it has.
+        value: String,
+    },
+}
 
 /// The options in order, or why they are not known.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +122,22 @@ impl EffectiveOptions {
         }
     }
 
+    /// Where the server listens for programs of this machine.
+    ///
+    /// # Errors
+    /// It cannot be known, or there is no such place.
+    pub fn socket(&self) -> Result<PathBuf, SocketUnknown> {
+        match self.value("socket") {
+            OptionValue::Unknown => Err(SocketUnknown::Unread),
+            OptionValue::Default => Ok(SOCKET_DEFAULT.into()),
+            OptionValue::Set(value) if value.is_empty() || value.starts_with('@') => {
+                Err(SocketUnknown::NoPath { value })
+            }
+            // The server works in its datadir.
+            OptionValue::Set(value) => Ok(self.datadir().join(value)),
+        }
+    }
+
     /// What goes into the evidence.
     #[must_use]
     pub fn for_evidence(&self) -> ServerOptions {
@@ -112,6 +149,51 @@ impl EffectiveOptions {
             provider_options: self.value("wsrep_provider_options"),
         }
     }
+}
+
+/// Files of the server's configuration that this user may not read. The tools pass over them
+/// without a word, so what they print is not what the server has.
+#[must_use]
+pub fn hidden_files() -> Vec<PathBuf> {
+    hidden_among(FIRST_FILES.map(PathBuf::from).to_vec())
+}
+
+fn hidden_among(mut ahead: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut hidden = Vec::new();
+    let mut read = 0;
+    while let Some(file) = ahead.pop() {
+        read += 1;
+        if read > FILES_MAX {
+            break;
+        }
+        match fs::read_to_string(&file) {
+            Ok(text) => ahead.extend(text.lines().flat_map(|line| included(line, &mut hidden))),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => hidden.push(file),
+            Err(_) => {}
+        }
+    }
+    hidden.sort();
+    hidden
+}
+
+/// The files that a line includes.
+fn included(line: &str, hidden: &mut Vec<PathBuf>) -> Vec<PathBuf> {
+    let line = line.trim();
+    if let Some(folder) = line.strip_prefix("!includedir") {
+        let folder = PathBuf::from(folder.trim());
+        return match fs::read_dir(&folder) {
+            Ok(entries) => {
+                let files = entries.flatten().map(|entry| entry.path());
+                files.filter(|path| path.extension().is_some_and(|it| it == "cnf")).collect()
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                hidden.push(folder);
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        };
+    }
+    line.strip_prefix("!include").map(|file| PathBuf::from(file.trim())).into_iter().collect()
 }
 
 /// Whether the words of a command line ask for a bootstrap.
@@ -154,7 +236,51 @@ fn is_empty_group(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    #[test]
+    fn the_socket_is_the_one_of_the_options() {
+        let socket = |text: &str| EffectiveOptions::parse(text).socket();
+        assert_eq!(socket("--port=3306\n"), Ok(SOCKET_DEFAULT.into()));
+        let both = "--socket=/run/a.sock\n--socket=/var/lib/mysql/mysql.sock\n";
+        assert_eq!(socket(both), Ok("/var/lib/mysql/mysql.sock".into()));
+        assert_eq!(socket("--datadir=/srv/d\n--socket=my.sock"), Ok("/srv/d/my.sock".into()));
+        for value in ["", "@mariadb"] {
+            let found = socket(&format!("--socket={value}\n"));
+            assert_eq!(found, Err(SocketUnknown::NoPath { value: value.to_owned() }));
+        }
+        assert_eq!(EffectiveOptions::default().socket(), Err(SocketUnknown::Unread));
+    }
+
+    #[test]
+    fn every_file_that_the_server_reads_is_found() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        fs::create_dir(place("more")).unwrap();
+        let lines = format!(
+            "[client-server]\n!include {}\n !includedir {}\n!includedir /nowhere/at/all\n",
+            place("one").display(),
+            place("more").display()
+        );
+        fs::write(place("my.cnf"), lines).unwrap();
+        fs::write(place("one"), format!("!include {}\n", place("my.cnf").display())).unwrap();
+        for name in ["more/a.cnf", "more/b.cnf", "more/notes"] {
+            fs::write(place(name), "[mysqld]\n").unwrap();
+        }
+        assert!(hidden_among(vec![place("my.cnf"), place("none.cnf")]).is_empty());
+        for name in ["more/b.cnf", "more/notes", "one"] {
+            fs::set_permissions(place(name), fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        let hidden = hidden_among(vec![place("my.cnf")]);
+        // Root may read everything.
+        let expected = match nix::unistd::geteuid().is_root() {
+            true => Vec::new(),
+            false => vec![place("more/b.cnf"), place("one")],
+        };
+        assert_eq!(hidden, expected);
+    }
 
     #[test]
     fn the_last_one_wins_whatever_its_spelling() {
