@@ -93,6 +93,11 @@ pub fn gate_opened_by_hand(stage: &mut Stage) -> Result<()> {
     ensure!(open("another")?.code == REFUSED, "the gate was opened for another cluster");
     node.sh("systemctl stop relightd && systemctl stop mariadb")?;
     a_start_is_refused(node, "before the gate was opened")?;
+    // What is broken may be the configuration of Relight itself.
+    node.sh(
+        "cp /etc/relight/relight.toml /root/ && echo 'no = [such' >> /etc/relight/relight.toml",
+    )?;
+    a_start_is_refused(node, "with a configuration that cannot be read")?;
 
     open(CLUSTER)?.expect_success("agentctl gate open")?;
     let started = node.exec_within(&["systemctl", "start", "mariadb"], LIMIT)?;
@@ -105,6 +110,7 @@ pub fn gate_opened_by_hand(stage: &mut Stage) -> Result<()> {
     ensure!(journal.contains("the gate is open"), "the journal does not warn: {journal}");
 
     node.sh("agentctl gate close && systemctl stop mariadb")?;
+    node.sh("cp /root/relight.toml /etc/relight/relight.toml")?;
     a_start_is_refused(node, "after the gate was closed")?;
     let on = Instant::now();
     node.sh("systemctl start relightd")?;

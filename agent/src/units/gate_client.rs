@@ -46,7 +46,7 @@ const HINT_AGENT: &str = "see `systemctl status relightd` and `agentctl status`;
 pub fn run(phase: Phase, config: &Config) -> Result<String, UnitError> {
     let (paths, unit) = (&config.paths, &config.units.mariadb);
     // A bootstrap is always asked for: an open gate lets people through, not leftover orders.
-    if phase != Phase::Bootstrap && gate_is_open(Path::new(GATE_OPEN_PATH)) {
+    if phase != Phase::Bootstrap && is_open() {
         if let Err(error) = forget_last_stop(&paths.state_dir) {
             eprintln!("warning: {error}");
         }
@@ -172,6 +172,12 @@ fn judge(phase: Phase, answer: &GateAnswer, flags: &[BootstrapFlag]) -> Result<S
     }
     let epoch = answer.epoch.map(|epoch| format!(" in epoch {epoch}")).unwrap_or_default();
     Ok(format!("let through{epoch}: {}", answer.reason))
+}
+
+/// Whether root has opened the gate of this node.
+#[must_use]
+pub fn is_open() -> bool {
+    gate_is_open(Path::new(GATE_OPEN_PATH))
 }
 
 /// Whether root has opened the gate: a plain file of root's that nobody else may write.
