@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::io::Read;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::{fs, io, str};
@@ -265,15 +265,17 @@ impl Config {
     ///
     /// See [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        match read_bytes(path) {
-            Ok(bytes) => Self::parse(text(path, &bytes)?),
+        let mut config = match read_bytes(path) {
+            Ok(bytes) => Self::parse(text(path, &bytes)?)?,
             Err(ConfigError::Unreadable { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
             {
-                Ok(Self::default())
+                Self::default()
             }
-            Err(error) => Err(error),
-        }
+            Err(error) => return Err(error),
+        };
+        config.listen.address = every_address(config.listen.address, has_ipv6());
+        Ok(config)
     }
 
     /// Reads the text of a file.
@@ -292,6 +294,22 @@ impl Config {
         reader.table("", document.get_ref())?;
         Ok(reader.config)
     }
+}
+
+/// Every address of a machine whose kernel has no IPv6 (`ipv6.disable=1`) is every one of IPv4.
+fn every_address(named: IpAddr, has_ipv6: bool) -> IpAddr {
+    if named == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !has_ipv6 {
+        return IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    }
+    named
+}
+
+/// Whether the kernel makes sockets of IPv6. Only its own word counts: one that has no address
+/// left, or no file descriptor, has IPv6.
+fn has_ipv6() -> bool {
+    let missing = nix::libc::EAFNOSUPPORT;
+    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).err().and_then(|error| error.raw_os_error())
+        != Some(missing)
 }
 
 /// All bytes of a file, without waiting for anybody: a pipe in its place is never opened.

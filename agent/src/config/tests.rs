@@ -36,6 +36,17 @@ fn the_shipped_file_names_every_key() {
 }
 
 #[test]
+fn without_ipv6_every_address_is_one_of_ipv4() {
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    assert_eq!(every_address(ip("::"), true), ip("::"));
+    assert_eq!(every_address(ip("::"), false), ip("0.0.0.0"));
+    // Who names one is told by the system that it is not there.
+    for named in ["fd00::1", "::1", "10.0.0.1", "0.0.0.0"] {
+        assert_eq!(every_address(ip(named), false), ip(named));
+    }
+}
+
+#[test]
 fn values_are_read() {
     let config = Config::parse(
         "name = 'db-a'\naddress = '10.0.0.1'\nrole = 'witness'\nmanage_config = false\n\
