@@ -1,14 +1,10 @@
-//! A simulated agent: the loop of `relightd`, in small. It surveys, reads the ledger, judges,
-//! coordinates if it is its turn, and plans for its own node; `hands.rs` carries the acts out.
-//!
-//! It decides nothing: every decision is a call into `relight-core`. What the real shell must do
-//! for the core to be right (what is durable before what) is done here in the same order.
+//! A simulated agent: `relightd` in a world of its own. It asks and hears, runs the very step of the
+//! core that `relightd` runs, and hands what follows to `hands.rs`. It decides nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use relight_core::coordinator::{Office, office};
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::evidence::stored::SyncedView;
 use relight_core::evidence::survey::Survey;
@@ -17,17 +13,25 @@ use relight_core::ledger::acceptor::{Reply, Request};
 use relight_core::ledger::access::Access;
 use relight_core::ledger::document::Document;
 use relight_core::lineage::permit::Standing;
-use relight_core::recovery::deadline::{is_coming_up, is_overdue};
-use relight_core::recovery::judge::{Judgement, Verdict, judge};
-use relight_core::recovery::plan::{Action, Because, NodePlan, node_plan};
-use relight_core::recovery::turn::is_next_to_join;
+use relight_core::moment::Moment;
+use relight_core::recovery::judge::Judgement;
+use relight_core::recovery::plan::Because;
+use relight_core::round::acts::{Acts, Seen};
+use relight_core::round::heard::{OwnAcceptor, Round};
+use relight_core::round::job::Job;
+use relight_core::round::state::RoundState;
 
 use crate::chain::Held;
+use crate::freezes::Following;
 use crate::galera::Node;
-use crate::ledger::{Change, Operation, Talk};
+use crate::hands::{Carrying, Holder};
+use crate::ledger::{Operation, Talk};
 use crate::mutation::Mutation;
 use crate::observe::{Evidence, Stop};
-use crate::world::{Event, World};
+use crate::world::{Event, Machine, World};
+
+/// For how long an agent that stood still does not believe what its gossip says, in milliseconds.
+const DISTRUST: u64 = 4_000;
 
 /// What agents send to one another.
 #[derive(Debug, Clone)]
@@ -37,7 +41,9 @@ pub enum Message {
     /// The answer.
     Report { round: u64, life: u64, observation: Box<NodeObservation> },
     /// Freeze for this epoch, says the coordinator of this term.
-    Freeze { epoch: Epoch, term: Term },
+    Freeze { epoch: Epoch, term: Term, order: Order },
+    /// An answer to that, whatever it is.
+    Froze { order: Order },
     /// To an acceptor, with the highest record counter that was ever seen from it.
     Request(Box<Request<Held>>, Option<u64>),
     /// The answer of one.
@@ -45,6 +51,9 @@ pub enum Message {
     /// A member lets this node in.
     Admitted(Rc<Document>),
 }
+
+/// Whose order to freeze an answer is about: the life of the agent, and its job.
+pub type Order = (u64, Job);
 
 /// What survives a crash of the agent.
 #[derive(Debug, Clone, Default)]
@@ -71,28 +80,19 @@ pub struct Durable {
 
 /// One round of asking.
 #[derive(Debug, Clone)]
-pub struct Round {
+pub struct Asking {
     /// Its number.
     pub number: u64,
+    /// What this node had done when it was looked at.
+    pub acts: Seen,
     /// Answers so far.
     pub answers: Vec<NodeObservation>,
     /// The survey, once asking is over.
     pub survey: Option<Survey>,
     /// The ledger is read while peers are asked, so the document may be older than a report.
     pub asked_early: bool,
-    /// The document, once it is read.
-    pub document: Option<Rc<Document>>,
-}
-
-/// Acts that are being carried out.
-#[derive(Debug, Clone)]
-pub struct Carrying {
-    /// Tells it from other plans.
-    pub number: u64,
-    /// What is left to do.
-    pub actions: VecDeque<Action>,
-    /// The server run that was planned for: acts on a server are made over the same connection.
-    pub run: Option<u64>,
+    /// What came of reading the ledger, once that is over: a document, if a quorum answered.
+    pub read: Option<Option<Rc<Document>>>,
 }
 
 /// `relightd` on one node.
@@ -107,11 +107,19 @@ pub struct Agent {
     /// Rounds and observations of this life.
     pub counter: u64,
     /// The present round.
-    pub round: Option<Round>,
-    /// The plan that waits for the second read, and the document that it came from.
-    pub planned: Option<(NodePlan, Rc<Document>)>,
-    /// Acts under way.
-    pub carrying: Option<Carrying>,
+    pub round: Option<Asking>,
+    /// What lasts from one round to the next.
+    pub state: RoundState,
+    /// The acts that have begun.
+    pub acts: Acts,
+    /// Who has the one pair of hands.
+    pub hands: Option<Holder>,
+    /// Plans that are being carried out.
+    pub carrying: Vec<Carrying>,
+    /// Orders to freeze that are being followed.
+    pub following: Vec<Following>,
+    /// Until when it does not believe its gossip, because it stood still.
+    pub distrusts_until: u64,
     /// When each node was last heard.
     pub heard_at: Vec<Option<u64>>,
     /// Since when its server is up without a primary component.
@@ -120,16 +128,9 @@ pub struct Agent {
     pub stopping_since: Option<u64>,
     /// The run of the server that last said that it is in no primary component.
     pub parted_run: Option<u64>,
-    /// Since when it could have joined.
-    pub joining_since: Option<u64>,
-    /// Since when the decision has stood as it does.
-    /// The open decision, since when it has been open, and since when no server of it comes up.
-    pub deciding: Option<(Epoch, u64, u64)>,
-    /// How long this node has waited for those before it to claim the office.
-    pub vacant_rounds: usize,
-    /// A freeze that waits for its ledger read, or for its server to be off.
+    /// What it published last.
     pub last_judgement: Option<Judgement>,
-    /// What it last planned, and why.
+    /// Why it does what it does.
     pub because: Option<Because>,
     /// Reports of earlier rounds; only a broken agent looks at them.
     pub old_reports: Vec<NodeObservation>,
@@ -199,13 +200,15 @@ impl World {
         if !self.lives(node, life) {
             return;
         }
+        let acts = self.acts_seen(node);
         let own = self.observe(node);
+        self.nodes[node].agent.state.stands_otherwise(&own);
         let asked_early = self.rng.bool();
         let agent = &mut self.nodes[node].agent;
         agent.counter += 1;
         let number = agent.counter;
-        agent.round =
-            Some(Round { number, answers: vec![own], survey: None, asked_early, document: None });
+        let answers = vec![own];
+        agent.round = Some(Asking { number, acts, answers, survey: None, asked_early, read: None });
         for peer in 0..self.nodes.len() {
             if peer != node && self.knows(node, peer) {
                 self.send(node, peer, Message::Ask { round: number, life });
@@ -252,7 +255,10 @@ impl World {
                     open.answers.push(*observation);
                 }
             }
-            Message::Freeze { epoch, term } => self.ask_ledger(to, Operation::Freeze(epoch, term)),
+            Message::Freeze { epoch, term, order } => {
+                self.ordered_to_freeze(to, (epoch, term), (from, order));
+            }
+            Message::Froze { order } => self.hear_of_freeze(to, order),
             Message::Request(request, shown) => self.ask_voter(to, from, *request, shown),
             Message::Reply(reply) => self.hear_voter(to, *reply),
             Message::Admitted(_) => {}
@@ -272,28 +278,19 @@ impl World {
             agent.old_reports.extend(answers.iter().filter(|it| it.server.is_off()).cloned());
         }
         open.survey = Some(Survey::of(answers));
-        let (asked_early, document) = (open.asked_early, open.document.take());
-        match document {
-            Some(document) => self.judge_and_plan(node, document),
-            None if asked_early => {}
-            None => self.ask_ledger(node, Operation::Round(round)),
+        if open.read.is_some() {
+            self.end_round(node);
+        } else if !open.asked_early {
+            self.ask_ledger(node, Operation::Round(round));
         }
     }
 
     /// A quorum has answered.
     pub fn ledger_answers(&mut self, node: Node, operation: Operation, document: Rc<Document>) {
         match operation {
-            Operation::Round(number) => {
-                let round = self.nodes[node].agent.round.as_mut();
-                let Some(open) = round.filter(|open| open.number == number) else { return };
-                if open.survey.is_some() {
-                    self.judge_and_plan(node, document);
-                } else {
-                    open.document = Some(document);
-                }
-            }
-            Operation::Recheck => self.recheck(node, &document),
-            Operation::Freeze(epoch, term) => self.freeze(node, epoch, term, &document),
+            Operation::Round(number) => self.round_has_read(node, number, Some(document)),
+            Operation::Recheck(job) => self.recheck(node, job, Some(&document)),
+            Operation::Freeze(number) => self.freeze_has_read(node, number, Some(&document)),
             Operation::Change(change) => self.changed(node, *change, document),
         }
     }
@@ -301,194 +298,90 @@ impl World {
     /// None has, or not enough.
     pub fn ledger_fails(&mut self, node: Node, operation: &Operation) {
         match operation {
-            Operation::Round(number) => {
-                if self.nodes[node].agent.round.as_ref().is_some_and(|it| it.number == *number) {
-                    self.end_round(node);
-                }
-            }
-            Operation::Recheck => self.nodes[node].agent.planned = None,
-            Operation::Freeze(..) | Operation::Change(_) => {}
+            Operation::Round(number) => self.round_has_read(node, *number, None),
+            Operation::Recheck(job) => self.recheck(node, *job, None),
+            Operation::Freeze(number) => self.freeze_has_read(node, *number, None),
+            Operation::Change(_) => {}
         }
     }
 
+    fn round_has_read(&mut self, node: Node, number: u64, read: Option<Rc<Document>>) {
+        let round = self.nodes[node].agent.round.as_mut();
+        let Some(open) = round.filter(|open| open.number == number) else { return };
+        open.read = Some(read);
+        if open.survey.is_some() {
+            self.end_round(node);
+        }
+    }
+
+    /// All that this round waits for is there.
     fn end_round(&mut self, node: Node) {
-        let agent = &mut self.nodes[node].agent;
-        agent.round = None;
-        let life = agent.life;
-        let judged = agent.last_judgement.as_ref();
-        let calm = judged.is_some_and(|it| it.verdict == Verdict::Healthy);
+        let round = self.nodes[node].agent.round.take();
+        if let Some(Asking { acts, survey: Some(heard), read: Some(read), .. }) = round {
+            let quorum = read.is_some();
+            let known = || self.nodes[node].agent.durable.document.clone();
+            if let Some(document) = read.or_else(known) {
+                self.step_of_round(node, acts, (&document, quorum), &heard);
+            }
+            self.nodes[node].agent.heard = heard;
+        }
+        let agent = &self.nodes[node].agent;
+        let (life, calm) = (agent.life, agent.state.is_at_rest());
         let delay = if calm { self.rng.u64(500..1_000) } else { self.rng.u64(100..300) };
         self.after(delay, Event::Round { node, life });
     }
 
-    fn judge_and_plan(&mut self, node: Node, document: Rc<Document>) {
-        let round = self.nodes[node].agent.round.as_mut();
-        let survey = round.and_then(|round| round.survey.take());
-        self.end_round(node);
-        let Some(heard) = survey else { return };
-        self.judge(node, &document, &heard);
-        self.nodes[node].agent.heard = heard;
-    }
-
-    fn judge(&mut self, node: Node, read: &Rc<Document>, heard: &Survey) {
+    /// The step of the core, and what follows from it.
+    fn step_of_round(
+        &mut self,
+        node: Node,
+        acts: Seen,
+        (read, quorum): (&Rc<Document>, bool),
+        heard: &Survey,
+    ) {
         let mutated = self.mutated_view(node, read, heard);
         let (document, survey) = match &mutated {
             Some(other) => (&other.0, &other.1),
             None => (&**read, heard),
         };
-        self.keep_records(node, survey);
-        let overdue = self.overdue(node, document, survey);
-        let judgement = judge(document, survey, overdue);
-        self.ask_for_vote(node, document);
-        match self.my_office(node, document) {
-            Office::Mine { .. } => self.act_as_coordinator(node, document, survey, &judgement),
-            Office::Claim { seen } => self.change(node, Change::Claim(id(node), seen)),
-            Office::Wait { .. } | Office::Theirs => {}
-        }
-        let gate_closed = self.nodes[node].agent.durable.gate_closed;
-        let plan = node_plan(document, survey, id(node), gate_closed);
-        if let Some(plan) = self.mutated_plan(node, document, survey, &judgement) {
-            self.begin_carrying(node, plan);
-            return;
-        }
-        self.log(|| {
-            format!(
-                "node {node} heard {} judges {:?}; own plan {:?}",
-                survey.observations.len(),
-                judgement.verdict,
-                plan.because
-            )
-        });
-        let leaving = self.nodes[node].leaving;
-        let agent = &mut self.nodes[node].agent;
-        agent.last_judgement = Some(judgement);
-        agent.because = Some(plan.because);
-        let busy = leaving || agent.carrying.is_some() || agent.planned.is_some();
-        if plan.actions.is_empty() || busy || !self.is_its_turn(node, document, survey, &plan) {
-            return;
-        }
-        let agent = &mut self.nodes[node].agent;
-        if plan.irreversible() {
-            agent.planned = Some((plan, read.clone()));
-            self.ask_ledger(node, Operation::Recheck);
-        } else {
-            self.begin_carrying(node, plan);
-        }
-    }
-
-    /// Whether it goes on with its plan, which for a join means that it is its turn.
-    fn is_its_turn(
-        &mut self,
-        node: Node,
-        document: &Document,
-        survey: &Survey,
-        plan: &NodePlan,
-    ) -> bool {
-        let now = self.now;
-        let since = &mut self.nodes[node].agent.joining_since;
-        if plan.because != Because::Joins {
-            *since = None;
-            return true;
-        }
-        let waited = Duration::from_millis(now - *since.get_or_insert(now));
-        is_next_to_join(document, survey, id(node), waited)
-    }
-
-    fn my_office(&mut self, node: Node, document: &Document) -> Office {
-        let now = self.now;
-        let alive: BTreeSet<NodeId> = self.nodes[node]
-            .agent
-            .heard_at
-            .iter()
-            .enumerate()
-            .filter(|(peer, at)| *peer == node || at.is_some_and(|at| now - at < 3_000))
-            .map(|(peer, _)| id(peer))
-            .collect();
-        let office = office(document, id(node), &alive);
-        let agent = &mut self.nodes[node].agent;
-        match office {
-            Office::Wait { turn } if agent.vacant_rounds > 4 * turn => {
-                agent.vacant_rounds = 0;
-                Office::Claim { seen: document.term }
-            }
-            Office::Wait { .. } => {
-                agent.vacant_rounds += 1;
-                office
-            }
-            Office::Mine { .. } | Office::Theirs | Office::Claim { .. } => {
-                agent.vacant_rounds = 0;
-                office
-            }
-        }
-    }
-
-    fn overdue(&mut self, node: Node, document: &Document, survey: &Survey) -> bool {
-        let now = self.now;
-        let agent = &mut self.nodes[node].agent;
-        let Some(decision) = &document.decision else {
-            agent.deciding = None;
-            return false;
+        let (now, alive) = (self.moment(), self.alive(node));
+        let evidence_is_due = !self.evidence_is_current(node);
+        let mut state = std::mem::take(&mut self.nodes[node].agent.state);
+        let Machine { agent, voter, .. } = &self.nodes[node];
+        let round = Round {
+            me: id(node),
+            document,
+            quorum,
+            survey,
+            alive: &alive,
+            sound: self.now >= agent.distrusts_until,
+            unix_ms: self.now,
+            acceptor: voter.id().map_or(OwnAcceptor::Lost, OwnAcceptor::Votes),
+            gate_closed: agent.durable.gate_closed,
+            evidence_is_due,
+            names: &agent.durable.identities,
+            last_view: agent.durable.synced.as_ref(),
         };
-        let (open, mut settled) = match agent.deciding {
-            Some((epoch, open, settled)) if epoch == decision.epoch => (open, settled),
-            Some(_) | None => (now, now),
-        };
-        if is_coming_up(document, survey) {
-            settled = now;
-        }
-        agent.deciding = Some((decision.epoch, open, settled));
-        let since = |then| Duration::from_millis(now - then);
-        is_overdue(document, since(open), since(settled))
+        let effects = state.step(now, &round);
+        self.nodes[node].agent.state = state;
+        self.carry_out(node, acts, effects, (document, survey, read));
     }
 
-    /// Begins a change of the ledger.
-    pub fn change(&mut self, node: Node, change: Change) {
-        self.ask_ledger(node, Operation::Change(Box::new(change)));
+    /// The clock of an agent.
+    pub fn moment(&self) -> Moment {
+        Moment::after_beginning(Duration::from_millis(self.now))
     }
 
-    fn act_as_coordinator(
-        &mut self,
-        node: Node,
-        document: &Document,
-        survey: &Survey,
-        judgement: &Judgement,
-    ) {
-        let term = document.term;
-        let epoch = document.decision.as_ref().map_or(document.last_epoch, |it| it.epoch);
-        let history = |survey: &Survey| {
-            survey
-                .observations
-                .values()
-                .filter(|it| it.in_primary())
-                .find_map(|it| it.galera.as_ref()?.history)
-        };
-        match &judgement.verdict {
-            Verdict::Freeze { epoch, nodes } => {
-                for peer in nodes.iter().map(|it| index(*it)) {
-                    self.send(node, peer, Message::Freeze { epoch: *epoch, term });
-                }
-            }
-            Verdict::Decide { epoch, formation } => {
-                let formation = self.mutated_formation(survey, (**formation).clone());
-                self.change(node, Change::Decide(term, *epoch, formation, survey.clone()));
-            }
-            Verdict::RecordFormed => {
-                if let Some(history) = history(survey) {
-                    self.change(node, Change::Formed(term, epoch, history));
-                }
-            }
-            Verdict::Open => self.change(node, Change::Open(term, epoch)),
-            Verdict::Close { epoch } => self.change(node, Change::Close(term, *epoch)),
-            Verdict::TakeCharge => {
-                if let Some(history) = history(survey) {
-                    self.change(node, Change::TakeCharge(term, history));
-                }
-            }
-            Verdict::Healthy
-            | Verdict::Degraded { .. }
-            | Verdict::Wait { .. }
-            | Verdict::Hold(_) => {}
-        }
-        self.tend_roster(node, document, survey);
+    /// Whom gossip believes to be there.
+    fn alive(&self, node: Node) -> BTreeSet<NodeId> {
+        let heard_at = self.nodes[node].agent.heard_at.iter().enumerate();
+        let lately = |at: &Option<u64>| at.is_some_and(|at| self.now - at < 3_000);
+        let alive = heard_at.filter(|(peer, at)| *peer == node || lately(at));
+        alive.map(|(peer, _)| id(peer)).collect()
+    }
+
+    /// A machine that stood still goes on: its agent knows that it did.
+    pub fn stood_still(&mut self, node: Node) {
+        self.nodes[node].agent.distrusts_until = self.now + DISTRUST;
     }
 }

@@ -15,6 +15,7 @@ use relight_core::ledger::formation::Formation;
 use relight_core::lineage::epoch::Lane;
 use relight_core::lineage::permit::Mode;
 use relight_core::recovery::judge::Verdict;
+use relight_core::round::change::Change as Wanted;
 
 use crate::agent::{id, index};
 use crate::galera::{GroupView, Ident, Node, Phase, Used, ViewText, is_row};
@@ -282,8 +283,9 @@ impl World {
 
     /// What was just chosen in the ledger.
     pub fn check_change(&mut self, change: &Change, next: &Document) {
+        let Change::Round(change) = change else { return };
         match change {
-            Change::Decide(_, epoch, formation, survey) => {
+            Wanted::Decide { epoch, formation, survey, .. } => {
                 if self.document.last_epoch.next() != *epoch {
                     self.violate("anytime_epochs_follow_one_another", format!("epoch {epoch}"));
                 }
@@ -307,7 +309,7 @@ impl World {
                 self.check_leader(formation.leader.map(index), survey);
                 self.check_evidence(formation, survey, next);
             }
-            Change::Open(..) => {
+            Wanted::Open { .. } => {
                 let lane = next.lineage.last().map(|record| record.lane);
                 if matches!(lane, Some(Lane::Cold | Lane::Reform)) {
                     self.check_opening(next);

@@ -9,6 +9,7 @@ use relight_core::ledger::acceptor::Record;
 use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::lineage::permit::{Mode, Permit};
 use relight_core::position::Position;
+use relight_core::round::change::Change as Wanted;
 
 use crate::agent::id;
 use crate::faults::Fault;
@@ -171,7 +172,12 @@ fn decided(world: &mut World, epoch: Epoch) {
         given_up: GivenUp::new(),
     };
     let document = world.document.clone();
-    let change = Change::Decide(document.term, epoch, formation, Survey::of(reports));
+    let change = Change::Round(Wanted::Decide {
+        term: document.term,
+        epoch,
+        formation: Box::new(formation),
+        survey: Box::new(Survey::of(reports)),
+    });
     world.check_change(&change, &document);
 }
 

@@ -176,6 +176,7 @@ impl World {
     /// A machine goes on where it stood: what has come meanwhile comes now.
     fn thaw_machine(&mut self, node: Node) {
         let Some(waiting) = self.nodes[node].frozen.take() else { return };
+        self.stood_still(node);
         for event in waiting {
             let delay = self.rng.u64(0..20);
             self.after(delay, event);

@@ -1,42 +1,289 @@
-//! The hands of a simulated agent: plans that are carried out act by act, the gate, freezes, stops.
+//! The hands of a simulated agent: the effects of a round are carried out, plans act by act, what
+//! takes longer beside the rounds; the gate and stops.
 //!
-//! A crash may come between any two acts. There is one pair of hands: while a plan is carried out
-//! no other begins, and a freeze waits.
+//! A crash may come between any two acts. There is one pair of hands: whoever finds it taken does
+//! not begin, and says so.
 
-use relight_core::evidence::observation::ServerState;
-use relight_core::evidence::stored::StopRecord;
-use relight_core::ids::{Epoch, Term};
+use std::collections::VecDeque;
+
+use relight_core::evidence::stored::{StopRecord, SyncedView};
+use relight_core::evidence::survey::Survey;
+use relight_core::files::gvwstate::Gvwstate;
+use relight_core::ids::Formation;
+use relight_core::ledger::acceptor::Record;
 use relight_core::ledger::document::Document;
 use relight_core::lineage::permit::{Permit, Refusal};
 use relight_core::recovery::plan::{Action, NodePlan};
+use relight_core::round::acts::Seen;
+use relight_core::round::change::Change as Wanted;
+use relight_core::round::effect::{Effect, Effects};
+use relight_core::round::job::{Done, Job};
+use relight_core::round::noted::NotedView;
+use relight_core::round::work::{Expected, Work};
 
-use crate::agent::{Carrying, id};
+use crate::agent::{Message, id, index};
 use crate::galera::{Grastate, Node, Used, ViewText};
+use crate::ledger::{Change, Operation};
 use crate::mutation::Mutation;
 use crate::observe::{Stop, view_file};
 use crate::world::{Event, World};
 
+/// How long an agent waits for the answer to an order to freeze. It asks again then.
+const FREEZE_MAX: u64 = 20_000;
+/// Between two looks at a server that is waited for.
+const STOP_LOOK: u64 = 100;
+/// How many of them.
+const STOP_LOOKS: u32 = 6_000;
+
+/// Who has the hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A job of a round.
+    Job(Job),
+    /// An order to freeze.
+    Freeze(u64),
+}
+
+/// A plan that is being carried out.
+#[derive(Debug, Clone)]
+pub struct Carrying {
+    /// Which; nothing for what a broken agent does at once.
+    job: Option<Job>,
+    /// Tells it from others.
+    number: u64,
+    /// What a quorum has to hold before it goes on.
+    expects: Option<Expected>,
+    /// What is left to do.
+    actions: VecDeque<Action>,
+    /// The server run that was planned for: acts on a server are made over the same connection.
+    run: Option<u64>,
+    /// How often its server was looked at, to see it off.
+    looks: u32,
+}
+
+/// What an agent does beside its rounds.
+#[derive(Debug, Clone)]
+pub enum Beside {
+    /// The evidence unit looks.
+    Evidence,
+    /// The view file is read.
+    View(NotedView),
+    /// The configuration is written for this formation.
+    Configuration(Option<Formation>),
+}
+
 impl World {
-    /// The second read: only what was planned on the same ledger is carried out.
-    pub fn recheck(&mut self, node: Node, document: &Document) {
-        let Some((plan, planned_on)) = self.nodes[node].agent.planned.take() else { return };
-        let same = document.last_epoch == planned_on.last_epoch
-            && document.decision == planned_on.decision
-            && document.pause == planned_on.pause
-            && document.roster.members.contains_key(&id(node));
-        if same {
-            self.begin_carrying(node, plan);
+    /// Carries out what a round wants done, in its order.
+    pub fn carry_out(
+        &mut self,
+        node: Node,
+        acts: Seen,
+        effects: Effects,
+        (document, survey, read): (&Document, &Survey, &Document),
+    ) {
+        for effect in effects {
+            match effect {
+                Effect::Publish { judgement, because } => {
+                    self.log(|| {
+                        let (heard, verdict) = (survey.observations.len(), &judgement.verdict);
+                        format!("node {node} heard {heard} judges {verdict:?}; own {because:?}")
+                    });
+                    let agent = &mut self.nodes[node].agent;
+                    agent.last_judgement = Some(judgement);
+                    agent.because = Some(because);
+                }
+                Effect::TakeEvidence { job } => self.begin_beside(node, job, Beside::Evidence),
+                Effect::BeginRecord => self.begin_record(node, document),
+                Effect::Change(change) => self.change_ledger(node, change, survey),
+                Effect::AskToFreeze { epoch, term, nodes } => {
+                    let life = self.nodes[node].agent.life;
+                    for (peer, job) in nodes {
+                        let order = (life, job);
+                        self.send(node, index(peer), Message::Freeze { epoch, term, order });
+                        self.after(FREEZE_MAX, Event::FreezeOver { node, order });
+                    }
+                }
+                Effect::Act { job, work } => match self.plan_of_a_broken(node, document, survey) {
+                    Some(_) => self.ended(node, job, Done::NotBegun),
+                    // A broken agent that takes the document for another reads the real one again.
+                    None if self.mutation != Mutation::None => {
+                        let work = *work;
+                        let actions = work.then.clone();
+                        let plan = NodePlan { actions, because: work.because };
+                        let expects = Work::of(plan, read, id(node)).expects;
+                        self.act(node, acts, job, Work { expects, ..work });
+                    }
+                    None => self.act(node, acts, job, *work),
+                },
+                Effect::NoteView { job, view } => self.begin_beside(node, job, Beside::View(view)),
+                Effect::KeepNames(names) => self.nodes[node].agent.durable.identities = names,
+                Effect::Configure { job } => {
+                    let wanted = Beside::Configuration(document.formation());
+                    self.begin_beside(node, job, wanted);
+                }
+            }
+        }
+        if let Some(plan) = self.plan_of_a_broken(node, document, survey) {
+            self.begin_carrying(
+                node,
+                None,
+                Work { expects: None, ..Work::of(plan, document, id(node)) },
+            );
         }
     }
 
-    /// Takes the hands for a plan.
-    pub fn begin_carrying(&mut self, node: Node, plan: NodePlan) {
+    /// What a broken agent does instead, and at once.
+    fn plan_of_a_broken(
+        &self,
+        node: Node,
+        document: &Document,
+        survey: &Survey,
+    ) -> Option<NodePlan> {
+        let judged = self.nodes[node].agent.last_judgement.as_ref()?;
+        self.mutated_plan(node, document, survey, judged)
+    }
+
+    fn ended(&mut self, node: Node, job: Job, done: Done) {
+        let now = self.moment();
+        self.nodes[node].agent.state.ended(now, job, done);
+    }
+
+    /// Whether nobody has the hands. Whoever leaves keeps them to the end.
+    pub fn hands_are_free(&self, node: Node) -> bool {
+        self.nodes[node].agent.hands.is_none() && !self.nodes[node].leaving
+    }
+
+    /// To be asked before a look: what was done by then.
+    pub fn acts_seen(&self, node: Node) -> Seen {
+        self.hands_are_free(node).then_some(self.nodes[node].agent.acts)
+    }
+
+    /// Gives the hands back, if they are this one's.
+    pub fn give_back(&mut self, node: Node, holder: Holder) {
+        self.nodes[node].agent.hands.take_if(|it| *it == holder);
+    }
+
+    fn begin_record(&mut self, node: Node, document: &Document) {
+        let own = relight_core::ids::AcceptorId::from_number(u64::from(self.fresh()) + 1_000);
+        self.nodes[node].voter.renew(Record::fresh(own, document.cluster));
+        self.log(|| format!("node {node} begins a new record"));
+    }
+
+    /// Begins a change of the ledger, unless this node is about to leave it.
+    fn change_ledger(&mut self, node: Node, change: Wanted, survey: &Survey) {
+        let change = match change {
+            Wanted::Readmit { .. } if self.nodes[node].leaving => return,
+            Wanted::Decide { term, epoch, formation, survey: reports } => {
+                let formation = Box::new(self.mutated_formation(survey, *formation));
+                Wanted::Decide { term, epoch, formation, survey: reports }
+            }
+            other => other,
+        };
+        self.change(node, Change::Round(change));
+    }
+
+    fn begin_beside(&mut self, node: Node, job: Job, what: Beside) {
+        if !self.hands_are_free(node) {
+            self.ended(node, job, Done::NotBegun);
+            return;
+        }
+        self.nodes[node].agent.hands = Some(Holder::Job(job));
+        let life = self.nodes[node].agent.life;
+        let delay = self.rng.u64(5..250);
+        self.after(delay, Event::Beside { node, life, job, what: Box::new(what) });
+    }
+
+    /// What was begun beside the rounds is at its end.
+    pub fn end_beside(&mut self, node: Node, life: u64, job: Job, what: Beside) {
+        if !self.lives(node, life) {
+            return;
+        }
+        let done = match what {
+            Beside::Evidence => {
+                self.take_evidence(node);
+                Done::Well
+            }
+            Beside::View(view) => self.note_view(node, &view),
+            Beside::Configuration(formation) => {
+                self.configure(node, formation);
+                Done::Well
+            }
+        };
+        self.give_back(node, Holder::Job(job));
+        self.ended(node, job, done);
+    }
+
+    /// The agent's synced copy of the last primary view in which its server was Synced. The file
+    /// follows the view a moment later, and until then it is the old one.
+    fn note_view(&mut self, node: Node, view: &NotedView) -> Done {
+        let Gvwstate::View(saved) = view_file(node, &self.nodes[node].dir) else {
+            return Done::NotYet;
+        };
+        if saved.members.len() as u64 != view.size {
+            return Done::NotYet;
+        }
+        self.nodes[node].agent.durable.synced = Some(SyncedView::of(&saved, view.epoch));
+        Done::Well
+    }
+
+    fn configure(&mut self, node: Node, formation: Option<Formation>) {
+        let one = self.mutation == Mutation::OneGroupName;
+        self.nodes[node].dir.group = if one { Some(1) } else { formation.map(|it| it.0) };
+    }
+
+    /// Begins to carry out a plan, if it may.
+    fn act(&mut self, node: Node, acts: Seen, job: Job, work: Work) {
+        if !work.kills {
+            let free = self.hands_are_free(node);
+            let agent = &mut self.nodes[node].agent;
+            if !free || !agent.acts.allow(acts) {
+                self.ended(node, job, Done::NotBegun);
+                return;
+            }
+            agent.acts.begin();
+            agent.hands = Some(Holder::Job(job));
+        }
+        self.begin_carrying(node, Some(job), work);
+    }
+
+    fn begin_carrying(&mut self, node: Node, job: Option<Job>, work: Work) {
         let run = self.process(node).map(|it| it.run);
         let agent = &mut self.nodes[node].agent;
         agent.counter += 1;
         let (number, life) = (agent.counter, agent.life);
-        agent.carrying = Some(Carrying { number, actions: plan.actions.into(), run });
-        self.after(1, Event::Act { node, life, plan: number });
+        let Work { at_once, expects, then, .. } = work;
+        let reads = expects.is_some();
+        let carrying = Carrying { job, number, expects, actions: then.into(), run, looks: 0 };
+        agent.carrying.push(carrying);
+        if let Some(action) = at_once {
+            self.one_act(node, action, run);
+        }
+        if reads {
+            self.ask_ledger(node, Operation::Recheck(number));
+        } else {
+            self.after(1, Event::Act { node, life, plan: number });
+        }
+    }
+
+    /// The second read: only what was planned on the same ledger is carried out.
+    pub fn recheck(&mut self, node: Node, number: u64, document: Option<&Document>) {
+        let plans = &self.nodes[node].agent.carrying;
+        let Some(place) = plans.iter().position(|it| it.number == number) else { return };
+        let expects = plans[place].expects.as_ref();
+        if expects.zip(document).is_some_and(|(it, document)| it.holds(document, id(node))) {
+            let life = self.nodes[node].agent.life;
+            self.after(1, Event::Act { node, life, plan: number });
+        } else {
+            self.end_carrying(node, place, Done::NotYet);
+        }
+    }
+
+    fn end_carrying(&mut self, node: Node, place: usize, done: Done) {
+        let carrying = self.nodes[node].agent.carrying.swap_remove(place);
+        if let Some(job) = carrying.job {
+            self.give_back(node, Holder::Job(job));
+            self.ended(node, job, done);
+        }
     }
 
     /// Carries out one act; the next one is another event, so a crash may come between.
@@ -44,37 +291,57 @@ impl World {
         if !self.lives(node, life) {
             return;
         }
-        let Some(carrying) = &mut self.nodes[node].agent.carrying else { return };
-        if carrying.number != number {
-            return;
-        }
+        let plans = &mut self.nodes[node].agent.carrying;
+        let Some(place) = plans.iter().position(|it| it.number == number) else { return };
+        let carrying = &mut plans[place];
         let run = carrying.run;
-        let done = match carrying.actions.pop_front() {
-            Some(action) => {
-                self.log(|| format!("node {node} carries out {action:?}"));
-                self.carry_out(node, action, run)
+        let done = match carrying.actions.front() {
+            Some(Action::Stop) if carrying.looks > 0 => {
+                carrying.looks += 1;
+                let looks = carrying.looks;
+                if self.process(node).is_some() {
+                    if looks > STOP_LOOKS {
+                        self.end_carrying(node, place, Done::Failed);
+                    } else {
+                        self.after(STOP_LOOK, Event::Act { node, life, plan: number });
+                    }
+                    return;
+                }
+                true
             }
-            None => false,
+            Some(action) => {
+                let action = action.clone();
+                carrying.looks = 1;
+                self.log(|| format!("node {node} carries out {action:?}"));
+                let waits = action == Action::Stop;
+                let done = self.one_act(node, action, run);
+                if waits {
+                    self.after(STOP_LOOK, Event::Act { node, life, plan: number });
+                    return;
+                }
+                done
+            }
+            None => true,
         };
-        let agent = &mut self.nodes[node].agent;
-        if done && agent.carrying.as_ref().is_some_and(|it| !it.actions.is_empty()) {
+        let carrying = &mut self.nodes[node].agent.carrying[place];
+        carrying.actions.pop_front();
+        carrying.looks = 0;
+        if !done {
+            self.end_carrying(node, place, Done::Failed);
+        } else if carrying.actions.is_empty() {
+            self.end_carrying(node, place, Done::Well);
+        } else {
             let delay = self.rng.u64(1..60);
             self.after(delay, Event::Act { node, life, plan: number });
-        } else {
-            agent.carrying = None;
         }
     }
 
-    fn carry_out(&mut self, node: Node, action: Action, run: Option<u64>) -> bool {
+    fn one_act(&mut self, node: Node, action: Action, run: Option<u64>) -> bool {
         self.strike();
         let off = self.process(node).is_none() && self.nodes[node].activating.is_none();
         match action {
             Action::CloseGate => self.nodes[node].agent.durable.gate_closed = true,
-            Action::Configure { formation } => {
-                let group = formation.map(|it| it.0);
-                let one = self.mutation == Mutation::OneGroupName;
-                self.nodes[node].dir.group = if one { Some(1) } else { group };
-            }
+            Action::Configure { formation } => self.configure(node, formation),
             Action::ForgetView if self.mutation == Mutation::LeaderKeepsView => {}
             Action::ForgetView if off => {
                 self.nodes[node].dir.view_file = ViewText::Absent;
@@ -181,53 +448,6 @@ impl World {
         durable.run = Some(job);
         let delay = self.rng.u64(1..400);
         self.after(delay, Event::Exec { node, job, bootstrap, permit });
-    }
-
-    /// R2: an order of an old term or for a past epoch is refused; then the hands are waited for.
-    pub fn freeze(&mut self, node: Node, epoch: Epoch, term: Term, document: &Document) {
-        if document.term != term || document.last_epoch >= epoch {
-            return;
-        }
-        let life = self.nodes[node].agent.life;
-        self.freeze_with_hands(node, life, epoch, 0);
-    }
-
-    /// R2: the freeze is durable first; a node in a primary component, and one that cannot tell,
-    /// refuse; then the server is stopped, and only a report from a stopped one counts.
-    pub fn freeze_with_hands(&mut self, node: Node, life: u64, epoch: Epoch, tries: u32) {
-        if !self.lives(node, life) {
-            return;
-        }
-        let agent = &self.nodes[node].agent;
-        let leaving = self.nodes[node].leaving;
-        if leaving || agent.planned.is_some() || agent.carrying.is_some() {
-            if tries < 600 {
-                let tries = tries + 1;
-                self.after(100, Event::FreezeHands { node, life, epoch, tries });
-            }
-            return;
-        }
-        let before = self.observe(node);
-        self.strike();
-        let unclear = matches!(before.server, ServerState::Hung | ServerState::Unknown);
-        if unclear || before.in_primary() {
-            return;
-        }
-        if self.mutation == Mutation::FreezeNotDurable {
-            self.nodes[node].agent.claimed = epoch;
-        } else {
-            self.nodes[node].agent.durable.standing.freeze(epoch);
-        }
-        if self.mutation != Mutation::FreezeWithoutStop {
-            self.after(5, Event::FreezeStops { node, life });
-        }
-    }
-
-    /// The second half of a freeze.
-    pub fn freeze_stops(&mut self, node: Node, life: u64) {
-        if self.lives(node, life) {
-            self.stop_server(node);
-        }
     }
 
     /// An orderly stop: the hook records the view, then mariadbd closes.

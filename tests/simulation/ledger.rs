@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use relight_core::evidence::survey::Survey;
-use relight_core::ids::{AcceptorId, Epoch, HistoryId, Incarnation, NodeId, Term};
+use relight_core::ids::{AcceptorId, Incarnation, NodeId};
 use relight_core::ledger::acceptor::{Ask, Reply, Said, Vote};
 use relight_core::ledger::access::{Access, Here};
 use relight_core::ledger::attempt;
@@ -16,11 +16,11 @@ use relight_core::ledger::change_roster::PresentedToken;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::effect::{ChangeError, Effect, Input, LedgerError};
 use relight_core::ledger::electorate::Value;
-use relight_core::ledger::formation::Formation;
 use relight_core::ledger::proposer::Known;
 use relight_core::ledger::roster::Member;
 use relight_core::ledger::routing::Addressed;
 use relight_core::moment::Moment;
+use relight_core::round::change::Change as Wanted;
 
 use crate::agent::{Message, id, index};
 use crate::chain::{Chain, Held};
@@ -36,10 +36,10 @@ const WRITE_MS: u64 = 4;
 pub enum Operation {
     /// The read of a round.
     Round(u64),
-    /// The read before acts that cannot be undone.
-    Recheck,
-    /// The read of a node that was asked to freeze.
-    Freeze(Epoch, Term),
+    /// The read before acts of this plan that cannot be undone.
+    Recheck(u64),
+    /// The read of a node that was asked to freeze, by the number of the order.
+    Freeze(u64),
     /// A change.
     Change(Box<Change>),
 }
@@ -47,26 +47,10 @@ pub enum Operation {
 /// The changes that an agent makes.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Raise the term.
-    Claim(NodeId, Term),
-    /// Store a decision.
-    Decide(Term, Epoch, Formation, Survey),
-    /// The component was proven.
-    Formed(Term, Epoch, HistoryId),
-    /// Open it.
-    Open(Term, Epoch),
-    /// Close the epoch of an attempt that is not needed.
-    Close(Term, Epoch),
-    /// Take charge of an adopted cluster.
-    TakeCharge(Term, HistoryId),
+    /// What a round wants.
+    Round(Wanted),
     /// Put a node on the roster.
     Admit(NodeId, Box<Member>, PresentedToken),
-    /// Give it a vote.
-    Enfranchise(NodeId),
-    /// Give it a vote under a fresh acceptor.
-    Readmit(NodeId, AcceptorId),
-    /// End a change of voters.
-    Settle,
     /// One step towards a roster without it, by what was heard when it was wanted.
     StepOff(NodeId, Survey),
 }
@@ -75,42 +59,20 @@ impl Change {
     fn apply(&self, document: &Document) -> Result<Document, String> {
         let told = |refused: &dyn std::fmt::Display| refused.to_string();
         match self {
-            Self::Claim(node, seen) => document.claim(*node, *seen).map_err(|it| told(&it)),
-            Self::Decide(term, epoch, formation, survey) => {
-                document.decide(*term, *epoch, formation, survey).map_err(|it| told(&it))
-            }
-            Self::Formed(term, epoch, history) => {
-                document.formed(*term, *epoch, *history).map_err(|it| told(&it))
-            }
-            Self::Open(term, epoch) => document.open(*term, *epoch).map_err(|it| told(&it)),
-            Self::Close(term, epoch) => document.close(*term, *epoch).map_err(|it| told(&it)),
-            Self::TakeCharge(term, history) => {
-                document.take_charge(*term, *history).map_err(|it| told(&it))
-            }
+            Self::Round(change) => change.apply(document).map_err(|it| told(&it)),
             Self::Admit(node, member, token) => {
                 document.admit(*node, (**member).clone(), *token).map_err(|it| told(&it))
             }
-            Self::Enfranchise(node) => document.enfranchise(*node).map_err(|it| told(&it)),
-            Self::Readmit(node, fresh) => document.readmit(*node, *fresh).map_err(|it| told(&it)),
-            Self::Settle => Ok(document.settle()),
             Self::StepOff(node, heard) => document.step_off(*node, heard).map_err(|it| told(&it)),
         }
     }
 
     /// For the log.
-    pub fn word(&self) -> &'static str {
+    pub fn word(&self) -> String {
         match self {
-            Self::Claim(..) => "claim",
-            Self::Decide(..) => "decide",
-            Self::Formed(..) => "formed",
-            Self::Open(..) => "open",
-            Self::Close(..) => "close",
-            Self::TakeCharge(..) => "take charge",
-            Self::Admit(..) => "admit",
-            Self::Enfranchise(..) => "enfranchise",
-            Self::Readmit(..) => "readmit",
-            Self::Settle => "settle",
-            Self::StepOff(..) => "step off",
+            Self::Round(change) => change.to_string(),
+            Self::Admit(..) => "admit".to_owned(),
+            Self::StepOff(..) => "step off".to_owned(),
         }
     }
 }
@@ -163,7 +125,7 @@ impl World {
     pub fn ask_ledger(&mut self, node: Node, what: Operation) {
         let operation = match what {
             Operation::Change(_) => attempt::Operation::change(),
-            Operation::Round(_) | Operation::Recheck | Operation::Freeze(..) => {
+            Operation::Round(_) | Operation::Recheck(_) | Operation::Freeze(_) => {
                 attempt::Operation::read()
             }
         };
@@ -299,7 +261,9 @@ impl World {
             Err(ChangeError::Refused(why)) => self.log(|| {
                 let what = match &talk.what {
                     Operation::Change(change) => change.word(),
-                    Operation::Round(_) | Operation::Recheck | Operation::Freeze(..) => "a read",
+                    Operation::Round(_) | Operation::Recheck(_) | Operation::Freeze(_) => {
+                        "a read".to_owned()
+                    }
                 };
                 format!("ledger refuses node {node} {what}: {why}")
             }),

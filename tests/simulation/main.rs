@@ -2,7 +2,8 @@
 //!
 //! Every run is a seed. `SEEDS=n` says how many (2,000), `FIRST=n` where to begin, `SEED=n` replays
 //! one with its events. `MUTANT=Name` looks for one deliberate fault only (`mutation.rs`).
-//! Read `world.rs` for what happens, `agent.rs` and `hands.rs` for what nodes do, `ledger.rs` and
+//! Read `world.rs` for what happens, `agent.rs`, `hands.rs` and
+//! `freezes.rs` for what nodes do, `ledger.rs` and
 //! `voter.rs` for the register between them, `galera.rs` for the model of the database, `checks.rs`
 //! and `chain.rs` for what is promised, `detectors.rs` for whether that is noticed when it is
 //! broken, `faults.rs` for what goes wrong.
@@ -26,6 +27,7 @@ mod cluster;
 mod component;
 mod detectors;
 mod faults;
+mod freezes;
 mod galera;
 mod hands;
 mod hunts;

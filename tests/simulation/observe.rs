@@ -9,14 +9,11 @@ use relight_core::evidence::network::ClientNetwork;
 use relight_core::evidence::observation::{
     Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
-use relight_core::evidence::stored::{
-    StopRecord, SyncedView, ViewRecords, frontier, stored_position,
-};
-use relight_core::evidence::survey::Survey;
+use relight_core::evidence::stored::{StopRecord, ViewRecords, frontier, stored_position};
 use relight_core::files::grastate::{Grastate as GrastateFile, SavedState};
 use relight_core::files::gvwstate::{Gvwstate, SavedView, ViewFault, ViewId};
 use relight_core::files::recovered::Recovered;
-use relight_core::ids::{Epoch, GcommId, HistoryId, Incarnation, NodeId, Seqno, Uuid};
+use relight_core::ids::{GcommId, HistoryId, Incarnation, NodeId, Seqno, Uuid};
 use relight_core::position::{Position, Quality, StoredPosition};
 
 use crate::agent::{Durable, id};
@@ -166,41 +163,9 @@ impl World {
         agent.durable.evidence.as_ref().filter(|_| current)
     }
 
-    /// Keeps what has to be remembered: evidence of a server that is off, the view of one that is
-    /// Synced, and the names that others have learned.
-    pub fn keep_records(&mut self, node: Node, survey: &Survey) {
-        let agent = &mut self.nodes[node].agent;
-        for report in survey.observations.values() {
-            for (gcomm, who) in &report.identities {
-                agent.durable.identities.insert(*gcomm, *who);
-            }
-        }
-        let busy = agent.carrying.is_some() || agent.planned.is_some() || self.nodes[node].leaving;
-        if busy || self.nodes[node].dir.id == 0 && self.nodes[node].agent.durable.document.is_none()
-        {
-            return;
-        }
-        if self.evidence(node).is_none() {
-            self.take_evidence(node);
-        }
-        self.note_view(node);
-    }
-
-    /// The agent's synced copy of the last primary view in which its server was Synced, by poll.
-    fn note_view(&mut self, node: Node) {
-        let machine = &self.nodes[node];
-        let Some(process) = self.process(node) else { return };
-        let looks = process.primary && process.phase == Phase::Synced;
-        if !looks || process.stopping || process.hung {
-            return;
-        }
-        let Gvwstate::View(saved) = view_file(node, &machine.dir) else { return };
-        if saved.members.len() != process.component.len() {
-            return;
-        }
-        let epoch = machine.agent.durable.standing.entered.unwrap_or(Epoch(0));
-        let view = SyncedView::of(&saved, epoch);
-        self.nodes[node].agent.durable.synced = Some(view);
+    /// Whether the evidence of a node is of today.
+    pub fn evidence_is_current(&self, node: Node) -> bool {
+        self.evidence(node).is_some()
     }
 
     /// Looks at the own node.

@@ -4,7 +4,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use relight_core::evidence::survey::Survey;
 use relight_core::ids::AcceptorId;
 use relight_core::ledger::acceptor::Record;
 use relight_core::ledger::change_roster::PresentedToken;
@@ -16,7 +15,7 @@ use relight_core::ledger::token::{TokenId, TokenRecord};
 use crate::agent::{Message, id, index};
 use crate::faults::Fault;
 use crate::galera::Node;
-use crate::ledger::Change;
+use crate::ledger::{Change, Operation};
 use crate::world::{Event, World};
 
 const SECRET_HASH: [u8; 32] = [7; 32];
@@ -95,16 +94,7 @@ impl World {
                 self.change(node, Change::StepOff(gone, heard));
             }
             Change::StepOff(gone, _) if gone == id(node) => self.laid_down(node),
-            Change::Claim(..)
-            | Change::Decide(..)
-            | Change::Formed(..)
-            | Change::Open(..)
-            | Change::Close(..)
-            | Change::TakeCharge(..)
-            | Change::Enfranchise(_)
-            | Change::Readmit(..)
-            | Change::Settle
-            | Change::StepOff(..) => {}
+            Change::Round(_) | Change::StepOff(..) => {}
         }
     }
 
@@ -141,6 +131,11 @@ impl World {
         machine.agent.durable.gate_closed = false;
     }
 
+    /// Begins a change of the ledger.
+    pub fn change(&mut self, node: Node, change: Change) {
+        self.ask_ledger(node, Operation::Change(Box::new(change)));
+    }
+
     /// One agent begins to take a node off the roster, with what it knew in its last round.
     fn step_off(&mut self, at: Node, node: Node) {
         let heard = self.nodes[at].agent.heard.clone();
@@ -175,40 +170,5 @@ impl World {
             })
         };
         self.document.roster.electorate.voters.iter().all(kept)
-    }
-
-    /// Gives votes to members that answer, one at a time, and settles changes of voters.
-    pub fn tend_roster(&mut self, node: Node, document: &Document, survey: &Survey) {
-        if document.roster.electorate.outgoing.is_some() {
-            self.change(node, Change::Settle);
-            return;
-        }
-        let newcomer = document
-            .roster
-            .members
-            .keys()
-            .find(|it| !document.roster.votes(**it) && survey.observations.contains_key(it));
-        if let Some(newcomer) = newcomer.copied() {
-            self.change(node, Change::Enfranchise(newcomer));
-        }
-    }
-
-    /// R19: asks for a new vote when this node's acceptor is not the one that the roster names.
-    pub fn ask_for_vote(&mut self, node: Node, document: &Document) {
-        let Some(listed) = document.roster.members.get(&id(node)) else { return };
-        if document.roster.electorate.outgoing.is_some() || self.nodes[node].leaving {
-            return;
-        }
-        let fresh = match self.nodes[node].voter.id() {
-            Some(own) if own == listed.acceptor => return,
-            Some(own) => own,
-            None => {
-                let own = AcceptorId::from_number(u64::from(self.fresh()) + 1_000);
-                self.nodes[node].voter.renew(Record::fresh(own, document.cluster));
-                self.log(|| format!("node {node} begins a new record"));
-                own
-            }
-        };
-        self.change(node, Change::Readmit(id(node), fresh));
     }
 }

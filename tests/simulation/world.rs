@@ -10,11 +10,14 @@ use relight_core::ids::{AcceptorId, Epoch};
 use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
+use relight_core::round::job::Job;
 
-use crate::agent::{Agent, Message};
+use crate::agent::{Agent, Message, Order};
 use crate::chain::Chain;
 use crate::faults::Fault;
+use crate::freezes::Wait;
 use crate::galera::{Datadir, Node, Server, Truth, Used, ViewText};
+use crate::hands::Beside;
 use crate::mutation::Mutation;
 use crate::voter::Voter;
 
@@ -35,10 +38,12 @@ pub enum Event {
     LedgerSilence { node: Node, life: u64, ballot: Ballot, acceptor: AcceptorId },
     /// The next act of a plan.
     Act { node: Node, life: u64, plan: u64 },
-    /// A node that was asked to freeze waits for its hands.
-    FreezeHands { node: Node, life: u64, epoch: Epoch, tries: u32 },
-    /// A node that froze stops its server; the answer is the next report.
-    FreezeStops { node: Node, life: u64 },
+    /// What a node does beside its rounds is done.
+    Beside { node: Node, life: u64, job: Job, what: Box<Beside> },
+    /// A node that was asked to freeze waits for something.
+    Freeze { node: Node, life: u64, number: u64, wait: Wait },
+    /// The answer to an order to freeze is not waited for any longer.
+    FreezeOver { node: Node, order: Order },
     /// The unit asks the gate.
     Gate { node: Node, job: u32, bootstrap: bool },
     /// The gate let it through.
@@ -74,8 +79,9 @@ impl Event {
             | Self::LedgerTime { node, .. }
             | Self::LedgerSilence { node, .. }
             | Self::Act { node, .. }
-            | Self::FreezeHands { node, .. }
-            | Self::FreezeStops { node, .. }
+            | Self::Beside { node, .. }
+            | Self::Freeze { node, .. }
+            | Self::FreezeOver { node, .. }
             | Self::Gate { node, .. }
             | Self::Exec { node, .. }
             | Self::Close { node, .. }
@@ -338,10 +344,11 @@ impl World {
                 self.ledger_silence(node, life, ballot, acceptor);
             }
             Event::Act { node, life, plan } => self.carry_out_next(node, life, plan),
-            Event::FreezeHands { node, life, epoch, tries } => {
-                self.freeze_with_hands(node, life, epoch, tries);
+            Event::Beside { node, life, job, what } => self.end_beside(node, life, job, *what),
+            Event::Freeze { node, life, number, wait } => {
+                self.freeze_waited(node, life, number, wait);
             }
-            Event::FreezeStops { node, life } => self.freeze_stops(node, life),
+            Event::FreezeOver { node, order } => self.hear_of_freeze(node, order),
             Event::Gate { node, job, bootstrap } => self.ask_gate(node, job, bootstrap),
             Event::Exec { node, job, bootstrap, permit } => {
                 let positioned = self.mutation != Mutation::StartWithoutPosition;

@@ -27,7 +27,7 @@ const CORE: House = House {
         &["files", "lineage"],
         &["evidence"],
         &["ledger"],
-        &["certificate", "coordinator", "recovery"],
+        &["certificate", "recovery"],
         &["clients"],
         &["diagnosis"],
         &["round"],
@@ -54,16 +54,7 @@ const SHELL: House = House {
 };
 
 /// Arrows that run up, and circles, until the rooms are cut apart: who, and to whom.
-const NOT_YET: &[(&str, &str)] = &[
-    ("act", "observe"),
-    ("daemon/configuration", "itself"),
-    ("daemon/coordinate", "itself"),
-    ("daemon/evidence", "itself"),
-    ("daemon/execute", "itself"),
-    ("daemon/freeze", "itself"),
-    ("daemon/round", "itself"),
-    ("daemon/views", "itself"),
-];
+const NOT_YET: &[(&str, &str)] = &[("act", "observe")];
 
 /// A path that a file names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,13 +8,13 @@
 //! 3. [`evidence`]: what one agent saw, and what all of them reported.
 //! 4. [`lineage`]: epochs, freezes and permits.
 //! 5. [`ledger`]: the replicated register and the document that it holds.
-//! 6. [`recovery`]: the deciding line; [`coordinator`]: who acts on it.
+//! 6. [`recovery`]: the deciding line.
 //! 7. [`certificate`]: when one is renewed, and when people are warned.
 //! 8. [`clients`]: where clients may go; [`diagnosis`]: what people and programs are told.
+//! 9. [`round`]: what one agent does about it all, round by round; who coordinates.
 
 pub mod certificate;
 pub mod clients;
-pub mod coordinator;
 pub mod diagnosis;
 pub mod evidence;
 pub mod files;
@@ -24,3 +24,4 @@ pub mod lineage;
 pub mod moment;
 pub mod position;
 pub mod recovery;
+pub mod round;

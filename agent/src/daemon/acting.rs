@@ -3,17 +3,15 @@
 
 use std::sync::Arc;
 
+use relight_core::round::acts::{Acts, Seen};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// The hands while somebody has them.
-pub type Held = OwnedMutexGuard<u64>;
-
-/// How many acts had begun when a node was looked at; nothing while one was under way.
-pub type Seen = Option<u64>;
+pub type Held = OwnedMutexGuard<Acts>;
 
 /// The hands. Counts the acts that may change whether the server runs.
 #[derive(Debug, Clone, Default)]
-pub struct Acting(Arc<Mutex<u64>>);
+pub struct Acting(Arc<Mutex<Acts>>);
 
 /// Why a plan is not carried out now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +32,7 @@ impl Acting {
     /// Waits for the hands and begins an act.
     pub async fn begin(&self) -> Held {
         let mut held = self.0.clone().lock_owned().await;
-        *held += 1;
+        held.begin();
         held
     }
 
@@ -44,10 +42,10 @@ impl Acting {
     /// [`NotNow`]: the plan is dropped, and the next round makes another.
     pub fn begin_planned(&self, seen: Seen) -> Result<Held, NotNow> {
         let mut held = self.aside().ok_or(NotNow::Busy)?;
-        if seen != Some(*held) {
+        if !held.allow(seen) {
             return Err(NotNow::OutOfDate);
         }
-        *held += 1;
+        held.begin();
         Ok(held)
     }
 

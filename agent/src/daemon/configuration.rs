@@ -1,4 +1,4 @@
-//! Which configuration this node's server is to have, and when it is written at rest.
+//! Which configuration this node's server is to have.
 
 use std::sync::Arc;
 
@@ -6,58 +6,30 @@ use relight_core::clients::listening::Listening;
 use relight_core::ids::Formation;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
+use relight_core::round::job::{Done, Job};
+use tracing::warn;
 
+use super::jobs::Jobs;
 use super::member::Member;
-use super::round::Thread;
+use crate::failure::chain;
 use crate::observe::addresses;
-use crate::observe::node::Look;
 use crate::records::Identity;
-use crate::snapshot::MemberPicture;
 use crate::units::config_request::{ConfigRequest, GaleraRequest, TlsMaterial};
 use crate::units::galera_config::SEEKING;
 
-/// The cluster address follows the roster, and where the server listens the setting, also while it
-/// runs. Writing takes some syncs,
-/// so rounds go on meanwhile.
-pub async fn configure_for_roster(
-    member: &Arc<Member>,
-    thread: &mut Thread,
-    picture: &Arc<MemberPicture>,
-    look: &Look,
-) {
-    let failure = "the configuration could not follow the roster";
-    if let Some(mark) = thread.configuring.outcome(failure, &mut thread.backoff).await {
-        thread.configured = Some(mark);
-    }
-    let (document, own) = (&picture.document, &look.observation);
-    let ours = document.roster.members.get(&member.me).is_some_and(|it| it.config_is_ours);
-    let settled = picture.quorum && document.in_charge && document.decision.is_none();
-    if !ours || !settled || !picture.gate_closed || !own.is_synced() {
+/// Writes the configuration for the present roster and settings, beside the rounds: that takes some
+/// syncs.
+pub fn begin_configuration(member: &Arc<Member>, jobs: &Jobs, job: Job, document: &Document) {
+    let Some(hands) = member.acting.aside() else {
+        jobs.end(job, Done::NotBegun);
         return;
-    }
-    let mark = mark(document);
-    let is_written = thread.configured == Some(mark);
-    if is_written || thread.configuring.is_under_way() || thread.backoff.waits() {
-        return;
-    }
-    let Some(hands) = member.acting.aside() else { return };
+    };
     let request = request(member, document, document.formation(), Purpose::Rest);
     let writer = member.clone();
-    thread.configuring.begin(&member.tasks, hands, &member.wake, async move {
-        writer.hands.configure(&request).await?;
-        Ok(mark)
+    let task = async move { writer.hands.configure(&request).await.map(|()| Done::Well) };
+    jobs.begin(job, Some(hands), task, |error| {
+        warn!(why = chain(error), "the configuration could not follow the roster");
     });
-}
-
-/// What the configuration is made of, as far as the ledger changes it.
-fn mark(document: &Document) -> u64 {
-    let addresses = document.roster.members.values().map(|it| it.address.to_string());
-    let listen = document.settings.get("database.listen").map(|it| it.to_string());
-    addresses.chain(listen).fold(document.last_formation.0, |mark, it| {
-        it.bytes().fold(mark.wrapping_mul(31), |mark, byte| {
-            mark.wrapping_mul(31).wrapping_add(u64::from(byte))
-        })
-    })
 }
 
 /// What a configuration is written for.

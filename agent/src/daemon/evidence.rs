@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relight_core::evidence::record::DatadirUse;
+use relight_core::round::job::{Done, Job};
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
+use super::jobs::Jobs;
 use super::member::Member;
-use super::round::Thread;
 use crate::act::ActError;
+use crate::failure::chain;
 use crate::observe::evidence::Evidence;
-use crate::observe::node::Look;
-use crate::snapshot::MemberPicture;
 
 /// How long a run of the evidence unit that somebody else began is watched, before it is waited for
 /// by a start of the unit.
@@ -74,36 +75,23 @@ async fn is_taken_at_boot(unit: &impl BootUnit, at_the_longest: Duration) -> boo
     unit.accept()
 }
 
-/// Takes evidence of a server that is off, unless what there is still describes the data. The
-/// server replays its log for it, for minutes if there is much, so rounds go on meanwhile.
-pub async fn keep_evidence(
-    member: &Arc<Member>,
-    thread: &mut Thread,
-    picture: &Arc<MemberPicture>,
-    look: &Look,
-) {
-    let failure = "the evidence of this node could not be taken";
-    let _: Option<()> = thread.taking.outcome(failure, &mut thread.backoff).await;
-    if thread.taking.is_under_way()
-        || picture.document.roster.is_witness(member.me)
-        || !look.observation.server.is_off()
-        || member.watch.evidence_is_current()
-        || thread.backoff.waits()
-    {
+/// Takes evidence of a server that is off, beside the rounds: the server replays its log for it, for
+/// minutes if there is much.
+pub async fn begin_evidence(member: &Arc<Member>, jobs: &Jobs, job: Job) {
+    let Some(hands) = member.acting.aside() else {
+        jobs.end(job, Done::NotBegun);
         return;
-    }
-    let Some(hands) = member.acting.aside() else { return };
+    };
     // Rounds go on while the unit of the boot is at work.
     if member.hands.evidence_is_under_way().await {
+        jobs.end(job, Done::NotBegun);
         return;
     }
     let taker = member.clone();
-    thread.taking.begin(
-        &member.tasks,
-        hands,
-        &member.wake,
-        async move { take_evidence(&taker).await },
-    );
+    let task = async move { take_evidence(&taker).await.map(|()| Done::Well) };
+    jobs.begin(job, Some(hands), task, |error| {
+        warn!(why = chain(error), "the evidence of this node could not be taken");
+    });
 }
 
 #[cfg(test)]

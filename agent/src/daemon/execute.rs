@@ -1,153 +1,128 @@
-//! Carries this node's plan out: the order, the one pair of hands and the second quorum read before
-//! what cannot be undone. The plan is the core's.
+//! Carries this node's plan out: act by act, with the one pair of hands, and the second quorum read
+//! before what cannot be undone. What is done in which order is the core's ([`Work`]).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use relight_core::ledger::document::Document;
 use relight_core::lineage::order::DatadirVerb;
 use relight_core::position::Position;
-use relight_core::recovery::plan::{Action, Because, NodePlan};
-use relight_core::recovery::turn::is_next_to_join;
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use relight_core::recovery::plan::{Action, Because};
+use relight_core::round::acts::Seen;
+use relight_core::round::job::{Done, Job};
+use relight_core::round::work::{Expected, Work};
 use tracing::debug;
 
-use super::acting::{Held, NotNow};
+use super::acting::NotNow;
 use super::configuration::{Purpose, request};
+use super::jobs::Jobs;
 use super::member::Member;
-use super::round::{Thread, worth_telling};
-use super::tasks::Beside;
 use crate::act::ActError;
 use crate::events::{EventKind, Level};
 use crate::failure::chain;
 use crate::observe::node::Look;
-use crate::snapshot::MemberPicture;
 
-/// Whether this node may go on with its plan, which for a join means that it is its turn.
-fn is_its_turn(thread: &mut Thread, picture: &MemberPicture, plan: &NodePlan) -> bool {
-    if plan.because != Because::Joins {
-        thread.joining_since = None;
-        return true;
-    }
-    let waited = thread.joining_since.get_or_insert_with(Instant::now).elapsed();
-    is_next_to_join(&picture.document, &picture.survey, picture.me, waited)
+/// What a plan was made of.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// The document.
+    pub document: Arc<Document>,
+    /// The look at this node.
+    pub look: Look,
+    /// What had been done by then.
+    pub acts: Seen,
 }
 
-/// Carries the plan of this round out, as a task with the one pair of hands.
-pub fn follow(
+/// Begins to carry a plan out beside the rounds; the next round begins when it is done.
+pub fn begin_work(
     member: &Arc<Member>,
-    thread: &mut Thread,
-    picture: &Arc<MemberPicture>,
-    plan: NodePlan,
-    look: &Look,
+    jobs: &Jobs,
+    (job, work): (Job, Box<Work>),
+    ground: &Ground,
 ) {
-    if look.observation.is_synced() {
-        thread.backoff.reset();
-    }
-    let stumbles = member.stumbles.load(Ordering::Relaxed);
-    if stumbles != thread.stumbles {
-        thread.stumbles = stumbles;
-        thread.backoff.failed();
-    }
-    if plan.actions.is_empty() || thread.backoff.waits() {
-        return;
-    }
-    if plan.kills() {
-        // Whoever waits for the end of the server has the hands.
-        if thread.killing.as_ref().is_none_or(JoinHandle::is_finished) {
-            thread.killing = Some(begin(member, picture, plan, look, None));
-        }
-        return;
-    }
-    if !is_its_turn(thread, picture, &plan) {
-        return;
-    }
-    let hands = match member.acting.begin_planned(thread.acts) {
-        Ok(hands) => hands,
-        Err(NotNow::Busy) => return,
-        Err(NotNow::OutOfDate) => {
-            debug!("the server was started or stopped since it was looked at; the plan is dropped");
-            member.wake.notify_one();
-            return;
+    let hands = if work.kills {
+        None
+    } else {
+        match member.acting.begin_planned(ground.acts) {
+            Ok(hands) => Some(hands),
+            Err(why) => {
+                jobs.end(job, Done::NotBegun);
+                if why == NotNow::OutOfDate {
+                    debug!("the server was started or stopped since it was looked at");
+                    member.wake.notify_one();
+                }
+                return;
+            }
         }
     };
-    if plan.actions.iter().any(|action| matches!(action, Action::Configure { .. })) {
-        // It is written for this start, and once more when the server is at rest.
-        (thread.configured, thread.configuring) = (None, Beside::default());
-    }
-    // A join that is planned again has failed before: wait longer each time, whatever happens.
-    if matches!(plan.because, Because::Joins) {
-        thread.backoff.failed();
-    }
-    begin(member, picture, plan, look, Some(hands));
-}
-
-/// Carries a plan out beside the rounds; the next one begins when it is done.
-fn begin(
-    member: &Arc<Member>,
-    picture: &Arc<MemberPicture>,
-    plan: NodePlan,
-    look: &Look,
-    hands: Option<Held>,
-) -> JoinHandle<()> {
-    let tasks = member.tasks.clone();
-    let (member, picture, look) = (member.clone(), picture.clone(), look.clone());
-    tasks.begin(async move {
-        let _hands = hands;
-        if let Some((level, text)) = worth_telling(&plan) {
-            member.tell(level, EventKind::Server, text);
-        }
-        if let Err(error) = carry_out(&member, &picture, &plan, &look).await {
-            member.stumbles.fetch_add(1, Ordering::Relaxed);
-            let text = format!("an act failed and will be tried again: {}", chain(&error));
-            member.tell(Level::Warning, EventKind::Server, text);
-        }
-        member.wake.notify_one();
-    })
+    let (executor, teller) = (member.clone(), member.clone());
+    let (document, look) = (ground.document.clone(), ground.look.clone());
+    let task = async move { carry_out(&executor, &document, &work, &look).await };
+    jobs.begin(job, hands, task, move |error| {
+        let text = format!("an act failed and will be tried again: {}", chain(error));
+        teller.tell(Level::Warning, EventKind::Server, text);
+    });
 }
 
 async fn carry_out(
     member: &Arc<Member>,
-    picture: &Arc<MemberPicture>,
-    plan: &NodePlan,
+    document: &Document,
+    work: &Work,
     look: &Look,
-) -> Result<(), ActError> {
-    // The configuration binds nobody, and need not wait for the ledger.
-    let (first, others) = match plan.actions.split_first() {
-        Some((first @ Action::Configure { .. }, others)) => (Some(first), others),
-        Some(_) | None => (None, plan.actions.as_slice()),
-    };
-    let configure = async {
-        match first {
-            Some(action) => act(member, &picture.document, action, look).await,
+) -> Result<Done, ActError> {
+    if let Some((level, text)) = worth_telling(work) {
+        member.tell(level, EventKind::Server, text);
+    }
+    let at_once = async {
+        match &work.at_once {
+            Some(action) => act(member, document, action, look).await,
             None => Ok(()),
         }
     };
-    let (still, configured) = tokio::join!(is_still_planned(member, picture, plan), configure);
-    if !still {
+    let (holds, begun) = tokio::join!(still_holds(member, work.expects.as_ref()), at_once);
+    if !holds {
         debug!("the ledger has moved on; the plan is dropped");
-        return Ok(());
+        return Ok(Done::NotYet);
     }
-    configured?;
-    for action in others {
-        act(member, &picture.document, action, look).await?;
+    begun?;
+    for action in &work.then {
+        act(member, document, action, look).await?;
     }
-    Ok(())
+    Ok(Done::Well)
 }
 
 /// Before what cannot be undone: whether what was planned is still what a quorum holds.
-async fn is_still_planned(member: &Member, picture: &MemberPicture, plan: &NodePlan) -> bool {
-    if !plan.irreversible() {
-        return true;
+async fn still_holds(member: &Member, expects: Option<&Expected>) -> bool {
+    match expects {
+        Some(expects) => member.ledger.read().await.is_ok_and(|now| expects.holds(&now, member.me)),
+        None => true,
     }
-    member.ledger.read().await.is_ok_and(|now| {
-        now.last_epoch == picture.document.last_epoch
-            && now.decision == picture.document.decision
-            && now.pause == picture.document.pause
-            && now.roster.members.contains_key(&member.me)
-    })
+}
+
+/// What a plan is worth telling: nothing when nothing is done.
+fn worth_telling(work: &Work) -> Option<(Level, String)> {
+    if work.kills {
+        let text = "the server was told to stop, does not end, and is in no primary component: \
+                    it is killed";
+        return Some((Level::Warning, text.to_owned()));
+    }
+    let text = match work.because {
+        Because::AllIsWell | Because::NotMyTurn | Because::Watching => return None,
+        Because::Paused | Because::EndsNot => return None,
+        Because::StoppedByRequest => "the server stays stopped, as a person asked",
+        Because::NotOnTheRoster => "this node is not on the roster any more: the server stops",
+        Because::GateMissing => "putting the start gate in place",
+        Because::Leads => "this node leads the formation: it bootstraps",
+        Because::Reforms => "this node takes part in the common start",
+        Because::Joins => "this node joins the primary component",
+        Because::LeftBehind => "the server came no nearer to the primary component: it joins anew",
+        Because::OffLineage => "this node's data is not on the lineage: it is kept and not started",
+        Because::EvidenceChanged => "this node's evidence is not what was decided upon",
+        Because::PositionUnknown => "this node's position has to be found out first",
+        Because::Opened => "the formation is open: clients are let in",
+        Because::PermitSpent => "this node has used its start for this decision",
+    };
+    Some((Level::Info, text.to_owned()))
 }
 
 async fn act(

@@ -144,8 +144,6 @@ pub struct Member {
     pub acting: Acting,
     /// All that goes on in the name of this membership, and ends with it.
     pub tasks: Tasks,
-    /// Asks of nodes to freeze are under way.
-    pub gathering: tokio::sync::Mutex<()>,
     /// Somebody with an unknown token is being looked up in the ledger.
     pub doorway: tokio::sync::Mutex<()>,
     /// Wakes the round.
@@ -158,8 +156,6 @@ pub struct Member {
     pub glances: Glances,
     /// Counts rounds.
     rounds: AtomicU64,
-    /// Counts failed acts; the round waits longer after each.
-    pub stumbles: AtomicU64,
     /// Where the gate's drop-in lies.
     pub gate_drop_in: PathBuf,
 }
@@ -246,14 +242,12 @@ impl Member {
             hands,
             acting: Acting::default(),
             tasks: Tasks::default(),
-            gathering: tokio::sync::Mutex::new(()),
             doorway: tokio::sync::Mutex::new(()),
             wake,
             events,
             picture,
             glances: Glances::default(),
             rounds: AtomicU64::new(0),
-            stumbles: AtomicU64::new(0),
             gate_drop_in: parts.gate_drop_in,
         }))
     }

@@ -1,7 +1,6 @@
 //! A node as a member of its cluster: its rounds, the coordinator's part, this node's part.
 
 pub mod acting;
-pub mod backoff;
 pub mod certificates;
 pub mod configuration;
 pub mod coordinate;
@@ -9,6 +8,7 @@ pub mod evidence;
 pub mod execute;
 pub mod freeze;
 pub mod host;
+pub mod jobs;
 pub mod look;
 pub mod member;
 pub mod memory;

@@ -1,36 +1,40 @@
-//! The round: look, ask, judge, publish, act. The only place where observing and acting meet.
+//! The round: look, ask, step, and carry out what follows. The only place where observing and
+//! acting meet.
 //!
 //! Each round reads everything anew, so nothing is done from memory; only at rest a peer may answer
 //! with the look of its own last round. What takes long (a freeze, a plan with a start in it) runs
-//! as a task with the one pair of hands; rounds go on meanwhile.
+//! as a job with the one pair of hands; rounds go on meanwhile. What lasts from one round to the next
+//! and what follows from it is the core's ([`RoundState::step`]): here it is only carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use relight_core::coordinator::{Office, office};
-use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
+use relight_core::evidence::observation::NodeObservation;
 use relight_core::evidence::survey::Survey;
-use relight_core::ids::{Epoch, NodeId};
+use relight_core::ids::NodeId;
 use relight_core::ledger::document::Document;
-use relight_core::position::StoredPosition;
-use relight_core::recovery::deadline::{is_coming_up, is_overdue};
-use relight_core::recovery::judge::{Judgement, Verdict, judge};
-use relight_core::recovery::plan::{Because, NodePlan, node_plan};
-use tokio::task::{JoinHandle, JoinSet};
+use relight_core::moment::Moment;
+use relight_core::recovery::judge::Judgement;
+use relight_core::recovery::plan::Because;
+use relight_core::round::effect::Effect;
+use relight_core::round::heard::{OwnAcceptor, Round};
+use relight_core::round::state::RoundState;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
-use super::acting::Seen;
-use super::backoff::Backoff;
-use super::evidence::keep_evidence;
+use super::configuration::begin_configuration;
+use super::coordinate::{ask_to_freeze, begin_record, change, stir};
+use super::evidence::begin_evidence;
+use super::execute::{Ground, begin_work};
+use super::jobs::Jobs;
 use super::look::look;
 use super::member::Member;
-use super::tasks::Beside;
-use super::views::keep_views;
-use super::{configuration, coordinate, execute};
-use crate::events::Level;
+use super::views::{begin_view, keep_names};
+use crate::clock::now_unix_ms;
 use crate::failure::chain;
+use crate::gossip::membership::SelfHealth;
 use crate::observe::node::Look;
 use crate::observe::server::Freshness;
 use crate::snapshot::{MemberPicture, Picture};
@@ -42,90 +46,62 @@ const CALM: Duration = Duration::from_millis(1000);
 const BUSY: Duration = Duration::from_millis(200);
 /// Rounds that others ask for begin no nearer to each other: each asks all nodes something.
 const ROUND_MIN: Duration = Duration::from_millis(40);
-/// How long a vacant office is left to those before this node in line, for each of them.
-const TURN: Duration = Duration::from_secs(2);
 /// How long a round waits for a node that gossip does not hear, or from when on it does not hear it
 /// any more: it is asked anew each time, and what the others have to do must not wait for it.
 const DOUBTED_MAX: Duration = Duration::from_millis(500);
-/// How long the office must have been vacant before the first in line claims it.
-const VACANCY: Duration = Duration::from_millis(500);
 
-/// The number of a primary view, and the group that it is of.
-pub type NotedView = (u64, Option<String>);
-
-/// What lasts from one round to the next. Nothing here permits anything.
-#[derive(Debug, Default)]
-pub struct Thread {
+/// The rounds of one life of a member.
+#[derive(Debug)]
+struct Rounds {
+    /// What lasts from one to the next.
+    state: RoundState,
+    /// When each node was last heard, for people.
     heard: BTreeMap<NodeId, Instant>,
-    /// How this node stood when the others were last told that it stands otherwise.
-    standpoint: Option<Standpoint>,
-    /// How the open decision comes on.
-    deciding: Option<Deciding>,
-    /// Since when the office has been vacant.
-    vacant: Option<Instant>,
-    /// The view that was last made durable.
-    pub noted: Option<NotedView>,
-    /// Evidence is being taken.
-    pub taking: Beside<()>,
-    /// A view is being made durable; gives it, or nothing if it has to be tried again.
-    pub noting: Beside<Option<NotedView>>,
-    /// The configuration is being written for the present roster; gives for which.
-    pub configuring: Beside<u64>,
-    /// A server that does not end is being killed.
-    pub killing: Option<JoinHandle<()>>,
-    /// What the Galera configuration was last written for.
-    pub configured: Option<u64>,
-    /// Since when this node could join, and has waited for its turn.
-    pub joining_since: Option<Instant>,
-    /// Acts that this node had begun before it was looked at; nothing while one was under way.
-    pub acts: Seen,
-    /// Failed acts of this node that were taken note of.
-    pub stumbles: u64,
-    /// Failed tries, and until when nothing new is tried.
-    pub backoff: Backoff,
+    /// What was begun, and how it ended.
+    jobs: Jobs,
+    /// The beginning of the moments that the state knows.
+    begun: Instant,
 }
 
-/// What others wait for in a node: that its server ends, that its position is found out, that it is
-/// in a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Standpoint {
-    server: ServerState,
-    position: bool,
-    galera: Option<(Component, WsrepState, bool)>,
-}
+impl Rounds {
+    fn of(member: &Member) -> Self {
+        let jobs = Jobs::new(&member.tasks, &member.wake);
+        let (state, heard) = (RoundState::default(), BTreeMap::new());
+        Self { state, heard, jobs, begun: Instant::now() }
+    }
 
-impl Standpoint {
-    fn of(own: &NodeObservation) -> Self {
-        Self {
-            server: own.server,
-            position: own.position != StoredPosition::Unknown,
-            galera: own.galera.as_ref().map(|it| (it.component, it.state, it.ready)),
+    fn now(&self) -> Moment {
+        Moment::after_beginning(self.begun.elapsed())
+    }
+
+    /// Takes note of what has ended.
+    fn hear_of_jobs(&mut self) {
+        let now = self.now();
+        for (job, done) in self.jobs.take() {
+            self.state.ended(now, job, done);
         }
     }
 }
 
-/// How an open decision comes on, as far as this node has seen.
-#[derive(Debug, Clone, Copy)]
-struct Deciding {
-    epoch: Epoch,
-    /// Since when it has been open.
-    open: Instant,
-    /// Since when no server of it has been coming up.
-    settled: Instant,
+/// What one round has heard.
+#[derive(Debug)]
+struct Heard {
+    document: Arc<Document>,
+    quorum: bool,
+    survey: Survey,
+    alive: BTreeSet<NodeId>,
+    gate_closed: bool,
+    look: Look,
 }
 
 /// Rounds without end. The caller drops it to stop it.
 pub async fn run(member: Arc<Member>) {
-    let mut thread = Thread::default();
+    let mut rounds = Rounds::of(&member);
     loop {
         let begun = Instant::now();
-        let picture = one(&member, &mut thread).await;
-        // A vacant office is a matter of half a second, and not of the next round.
-        let calm = picture.judgement.verdict == Verdict::Healthy
-            && picture.quorum
-            && thread.vacant.is_none();
-        let own = picture.survey.observations.get(&member.me).filter(|_| calm);
-        member.glances.keep(own.cloned(), Instant::now());
+        let own = one(&member, &mut rounds).await;
+        let calm = rounds.state.is_at_rest();
+        member.glances.keep(own.filter(|_| calm), Instant::now());
         member.count_round();
         let pause = if calm { CALM } else { BUSY };
         tokio::select! {
@@ -135,13 +111,48 @@ pub async fn run(member: Arc<Member>) {
     }
 }
 
-async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
+/// One round. Gives what this node was seen as.
+async fn one(member: &Arc<Member>, rounds: &mut Rounds) -> Option<NodeObservation> {
+    let acts = member.acting.seen();
+    let heard = hear(member, rounds).await;
+    rounds.hear_of_jobs();
+    let views = member.views.views();
+    let effects = rounds.state.step(
+        Moment::after_beginning(rounds.begun.elapsed()),
+        &Round {
+            me: member.me,
+            document: &heard.document,
+            quorum: heard.quorum,
+            survey: &heard.survey,
+            alive: &heard.alive,
+            sound: member.gossip.self_health() == SelfHealth::Sound,
+            unix_ms: now_unix_ms(),
+            acceptor: own_acceptor(member),
+            gate_closed: heard.gate_closed,
+            evidence_is_due: !member.watch.evidence_is_current(),
+            names: &views.identities,
+            last_view: views.last.as_ref(),
+        },
+    );
+    let ground = Ground { document: heard.document.clone(), look: heard.look.clone(), acts };
+    for effect in effects {
+        carry_out(member, rounds, &heard, &ground, effect).await;
+    }
+    heard.survey.observations.get(&member.me).cloned()
+}
+
+/// Looks, asks the peers and reads the ledger, all at once.
+async fn hear(member: &Arc<Member>, rounds: &mut Rounds) -> Heard {
     let cached = member.ledger.cached();
-    thread.acts = member.acting.seen();
+    let state = &mut rounds.state;
     let own = async {
         let look = look(member, &cached, Freshness::Anew).await;
         // Not after the others have answered: one of them may be gone.
-        thread.tell_of(member, &look.observation);
+        if state.stands_otherwise(&look.observation) {
+            // They are to see what is new, and not what was so at rest.
+            member.glances.keep(None, Instant::now());
+            stir(member);
+        }
         look
     };
     let (look, peers, read) = tokio::join!(own, ask_peers(member), member.ledger.read());
@@ -153,45 +164,67 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
         }
     };
     let now = Instant::now();
-    thread.heard.extend(peers.iter().map(|observation| (observation.node, now)));
-    thread.heard.insert(member.me, now);
+    rounds.heard.extend(peers.iter().map(|observation| (observation.node, now)));
+    rounds.heard.insert(member.me, now);
     let survey = Survey::of(peers.into_iter().chain([look.observation.clone()]));
-    let overdue = thread.overdue(&document, &survey);
-    let judgement = judge(&document, &survey, overdue);
-    let gate_closed = member.gate_closed();
-    let plan = node_plan(&document, &survey, member.me, gate_closed);
-    let alive: BTreeSet<NodeId> = member
-        .gossip
-        .peers()
-        .into_iter()
-        .filter(|peer| peer.alive && !peer.leaving)
-        .map(|peer| peer.node)
-        // Who has just answered is there, whatever gossip believes.
-        .chain(survey.observations.keys().copied())
-        .collect();
-    let picture = Arc::new(MemberPicture {
-        me: member.me,
-        document,
-        quorum,
-        survey,
-        heard: thread.heard.clone(),
-        alive,
-        judgement,
-        because: plan.because,
-        voter_trouble: member.voter.trouble(),
-        gate_closed,
-    });
-    publish(member, &picture, &look);
-    keep_evidence(member, thread, &picture, &look).await;
-    if picture.quorum {
-        coordinate::ask_for_vote(member, &picture).await;
-        steer(member, thread, &picture).await;
-        execute::follow(member, thread, &picture, plan, &look);
+    let gossip = member.gossip.peers().into_iter().filter(|peer| peer.alive && !peer.leaving);
+    // Who has just answered is there, whatever gossip believes.
+    let answered = survey.observations.keys().copied();
+    let alive = gossip.map(|peer| peer.node).chain(answered).collect();
+    Heard { document, quorum, survey, alive, gate_closed: member.gate_closed(), look }
+}
+
+fn own_acceptor(member: &Member) -> OwnAcceptor {
+    match member.voter.id() {
+        Some(acceptor) => OwnAcceptor::Votes(acceptor),
+        None if member.voter.is_lost() => OwnAcceptor::Lost,
+        None => OwnAcceptor::Mute,
     }
-    // Clients wait for what is above, and nobody for what is below.
-    keep_views(member, thread, &picture, &look).await;
-    configuration::configure_for_roster(member, thread, &picture, &look).await;
-    picture
+}
+
+async fn carry_out(
+    member: &Arc<Member>,
+    rounds: &Rounds,
+    heard: &Heard,
+    ground: &Ground,
+    effect: Effect,
+) {
+    let jobs = &rounds.jobs;
+    match effect {
+        Effect::Publish { judgement, because } => {
+            publish(member, picture(member, rounds, heard, (judgement, because)), &heard.look);
+        }
+        Effect::TakeEvidence { job } => begin_evidence(member, jobs, job).await,
+        Effect::BeginRecord => begin_record(member, &heard.document).await,
+        Effect::Change(wanted) => change(member, &wanted).await,
+        Effect::AskToFreeze { epoch, term, nodes } => {
+            ask_to_freeze(member, jobs, (epoch, term), nodes);
+        }
+        Effect::Act { job, work } => begin_work(member, jobs, (job, work), ground),
+        Effect::NoteView { job, view } => begin_view(member, jobs, job, view),
+        Effect::KeepNames(names) => keep_names(member, names).await,
+        Effect::Configure { job } => begin_configuration(member, jobs, job, &heard.document),
+    }
+}
+
+fn picture(
+    member: &Member,
+    rounds: &Rounds,
+    heard: &Heard,
+    (judgement, because): (Judgement, Because),
+) -> MemberPicture {
+    MemberPicture {
+        me: member.me,
+        document: heard.document.clone(),
+        quorum: heard.quorum,
+        survey: heard.survey.clone(),
+        heard: rounds.heard.clone(),
+        alive: heard.alive.clone(),
+        judgement,
+        because,
+        voter_trouble: member.voter.trouble(),
+        gate_closed: heard.gate_closed,
+    }
 }
 
 async fn ask_peers(member: &Arc<Member>) -> Vec<NodeObservation> {
@@ -221,7 +254,7 @@ async fn ask_peers(member: &Arc<Member>) -> Vec<NodeObservation> {
     heard
 }
 
-fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
+fn publish(member: &Member, picture: MemberPicture, look: &Look) {
     let mut warnings = look.observation.warnings.clone();
     warnings.extend(
         member
@@ -234,7 +267,7 @@ fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
         name: member.name.clone(),
         at: SystemTime::now(),
         taken: Instant::now(),
-        member: Some(picture.clone()),
+        member: Some(Arc::new(picture)),
         warnings,
     });
     let last = member.picture.send_replace(next.clone());
@@ -243,102 +276,9 @@ fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
     }
 }
 
-impl Thread {
-    /// Tells the others when this node stands otherwise than in the last round.
-    fn tell_of(&mut self, member: &Arc<Member>, own: &NodeObservation) {
-        if self.stands_otherwise(own) {
-            // They are to see what is new, and not what was so at rest.
-            member.glances.keep(None, Instant::now());
-            coordinate::stir(member);
-        }
-    }
-
-    /// Takes note of how this node stands.
-    fn stands_otherwise(&mut self, own: &NodeObservation) -> bool {
-        let now = Some(Standpoint::of(own));
-        std::mem::replace(&mut self.standpoint, now) != now
-    }
-
-    /// Whether the open decision has run past its deadline: starts an attempt, permits nothing.
-    fn overdue(&mut self, document: &Document, survey: &Survey) -> bool {
-        let Some(decision) = &document.decision else {
-            self.deciding = None;
-            return false;
-        };
-        let now = Instant::now();
-        let mut deciding = match self.deciding {
-            Some(deciding) if deciding.epoch == decision.epoch => deciding,
-            Some(_) | None => Deciding { epoch: decision.epoch, open: now, settled: now },
-        };
-        if is_coming_up(document, survey) {
-            deciding.settled = now;
-        }
-        self.deciding = Some(deciding);
-        is_overdue(document, now - deciding.open, now - deciding.settled)
-    }
-}
-
-/// The coordinator's part of a round.
-async fn steer(member: &Arc<Member>, thread: &mut Thread, picture: &Arc<MemberPicture>) {
-    if !matches!(member.gossip.self_health(), crate::gossip::membership::SelfHealth::Sound) {
-        return;
-    }
-    match office(&picture.document, member.me, &picture.alive) {
-        Office::Theirs => thread.vacant = None,
-        Office::Wait { turn } => {
-            let since = *thread.vacant.get_or_insert_with(Instant::now);
-            let patience = TURN * u32::try_from(turn).unwrap_or(u32::MAX);
-            if since.elapsed() > patience {
-                coordinate::claim(member, picture.document.term).await;
-            }
-        }
-        Office::Claim { seen } => {
-            let since = *thread.vacant.get_or_insert_with(Instant::now);
-            if since.elapsed() > VACANCY {
-                thread.vacant = None;
-                coordinate::claim(member, seen).await;
-            }
-        }
-        Office::Mine { term } => {
-            thread.vacant = None;
-            let Judgement { verdict, .. } = &picture.judgement;
-            coordinate::obey(member, picture, verdict, term).await;
-        }
-    }
-}
-
-/// What a plan is worth telling: nothing when nothing is done.
-#[must_use]
-pub fn worth_telling(plan: &NodePlan) -> Option<(Level, String)> {
-    if plan.kills() {
-        let text = "the server was told to stop, does not end, and is in no primary component: \
-                    it is killed";
-        return Some((Level::Warning, text.to_owned()));
-    }
-    let text = match plan.because {
-        Because::AllIsWell | Because::NotMyTurn | Because::Watching => return None,
-        Because::Paused | Because::EndsNot => return None,
-        Because::StoppedByRequest => "the server stays stopped, as a person asked",
-        Because::NotOnTheRoster => "this node is not on the roster any more: the server stops",
-        Because::GateMissing => "putting the start gate in place",
-        Because::Leads => "this node leads the formation: it bootstraps",
-        Because::Reforms => "this node takes part in the common start",
-        Because::Joins => "this node joins the primary component",
-        Because::LeftBehind => "the server came no nearer to the primary component: it joins anew",
-        Because::OffLineage => "this node's data is not on the lineage: it is kept and not started",
-        Because::EvidenceChanged => "this node's evidence is not what was decided upon",
-        Because::PositionUnknown => "this node's position has to be found out first",
-        Because::Opened => "the formation is open: clients are let in",
-        Because::PermitSpent => "this node has used its start for this decision",
-    };
-    Some((Level::Info, text.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::sample::{off, synced};
 
     /// Whoever wakes it on and on must not have it ask all nodes on and on.
     #[tokio::test]
@@ -355,26 +295,5 @@ mod tests {
         }
         assert!(begun.elapsed() >= 4 * ROUND_MIN, "{:?}", begun.elapsed());
         rounds.abort();
-    }
-
-    /// Rows and views come all the time, and nobody waits for them.
-    #[test]
-    fn others_are_told_of_what_they_wait_for_and_of_nothing_else() {
-        let mut thread = Thread::default();
-        let mut told = |own: &NodeObservation| thread.stands_otherwise(own);
-        let mut server = synced(1);
-        assert!(told(&server), "the first look");
-        server.sequence += 1;
-        server.galera.as_mut().unwrap().last_committed = Some(relight_core::ids::Seqno(4711));
-        server.galera.as_mut().unwrap().conf_id = Some(9);
-        assert!(!told(&server));
-        server.galera.as_mut().unwrap().state = WsrepState::Donor;
-        assert!(told(&server));
-        server.galera.as_mut().unwrap().component = Component::NonPrimary;
-        assert!(told(&server));
-        let unknown = NodeObservation { position: StoredPosition::Unknown, ..off(1, 9) };
-        assert!(told(&unknown), "the server is off");
-        assert!(told(&off(1, 9)), "its position is found out");
-        assert!(!told(&off(1, 9)));
     }
 }

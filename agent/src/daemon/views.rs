@@ -1,95 +1,54 @@
 //! What has to be remembered of a server that runs: its view, and the names of members.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use relight_core::evidence::observation::NodeObservation;
 use relight_core::evidence::stored::SyncedView;
-use relight_core::files::gvwstate::{Gvwstate, SavedView};
-use relight_core::ids::Epoch;
-use relight_core::recovery::plan::Because;
+use relight_core::files::gvwstate::Gvwstate;
+use relight_core::ids::{GcommId, NodeId};
+use relight_core::round::job::{Done, Job};
+use relight_core::round::noted::NotedView;
 use tracing::warn;
 
+use super::jobs::Jobs;
 use super::member::Member;
-use super::memory::names_after;
-use super::round::Thread;
 use crate::act::ActError;
 use crate::failure::chain;
 use crate::observe::evidence::Evidence;
-use crate::observe::node::Look;
 use crate::records::Views;
-use crate::snapshot::MemberPicture;
 
-/// Keeps what has to be remembered of a server that runs: its view, and names.
-pub async fn keep_views(
-    member: &Arc<Member>,
-    thread: &mut Thread,
-    picture: &Arc<MemberPicture>,
-    look: &Look,
-) {
-    if picture.document.roster.is_witness(member.me) {
+/// Makes a view of the running server durable, beside the rounds: the evidence unit copies the file,
+/// which takes a tenth of a second.
+pub fn begin_view(member: &Arc<Member>, jobs: &Jobs, job: Job, view: NotedView) {
+    let Some(hands) = member.acting.aside() else {
+        jobs.end(job, Done::NotBegun);
         return;
-    }
-    note_view(member, thread, picture, &look.observation).await;
-    let views = member.views.views();
-    let heard = picture.survey.observations.values().flat_map(|report| report.identities.clone());
-    let names = names_after(&views, heard);
-    if names != views.identities {
-        store_views(member, |views| views.identities = names).await;
-    }
-}
-
-/// Makes each new primary view durable: its number stands only in Galera's own file, which the
-/// evidence unit copies. That takes a tenth of a second, so rounds go on meanwhile.
-async fn note_view(
-    member: &Arc<Member>,
-    thread: &mut Thread,
-    picture: &Arc<MemberPicture>,
-    own: &NodeObservation,
-) {
-    let failure = "the present view could not be read";
-    if let Some(Some(noted)) = thread.noting.outcome(failure, &mut thread.backoff).await {
-        thread.noted = Some(noted);
-    }
-    // A member that waits for a state transfer has not the data of the view (facts/galera.md 1.2).
-    let Some(galera) = own.galera.as_ref().filter(|_| own.is_synced()) else { return };
-    // It needs the hands that let clients in, and nobody has acknowledged anything before that.
-    if picture.document.decision.is_some() || picture.because == Because::Opened {
-        return;
-    }
-    let Some(conf_id) = galera.conf_id else { return };
-    let now = (conf_id, galera.group.clone());
-    let is_noted = thread.noted.as_ref() == Some(&now);
-    if is_noted || thread.noting.is_under_way() || thread.backoff.waits() {
-        return;
-    }
-    let Some(hands) = member.acting.aside() else { return };
-    let size = usize::try_from(galera.size.unwrap_or(0)).unwrap_or(0);
-    let epoch = picture.document.epoch().map_or(Epoch(0), |record| record.epoch);
-    let entered = own.entered.unwrap_or(epoch);
+    };
     let reader = member.clone();
-    thread.noting.begin(&member.tasks, hands, &member.wake, async move {
-        let stored = store_present_view(&reader, size, entered).await?;
-        Ok(stored.then_some(now))
+    let task = async move { store_present_view(&reader, &view).await };
+    jobs.begin(job, Some(hands), task, |error| {
+        warn!(why = chain(error), "the present view could not be read");
     });
 }
 
-/// Reads the view file of the running server and stores it, if it names `size` members: it follows
+/// Reads the view file of the running server and stores it, if it names as many members: it follows
 /// the view a moment later, and until then it is the old one.
-async fn store_present_view(
-    member: &Arc<Member>,
-    size: usize,
-    entered: Epoch,
-) -> Result<bool, ActError> {
+async fn store_present_view(member: &Arc<Member>, view: &NotedView) -> Result<Done, ActError> {
     member.hands.take_evidence().await?;
     let Gvwstate::View(saved) = Evidence::read(&member.watch.evidence_dir).view_file() else {
-        return Ok(false);
+        return Ok(Done::NotYet);
     };
-    Ok(saved.members.len() == size && store_saved_view(member, &saved, entered).await)
+    if u64::try_from(saved.members.len()) != Ok(view.size) {
+        return Ok(Done::NotYet);
+    }
+    let view = SyncedView::of(&saved, view.epoch);
+    let stored = store_views(member, move |views| views.last = Some(view)).await;
+    Ok(if stored { Done::Well } else { Done::NotYet })
 }
 
-async fn store_saved_view(member: &Arc<Member>, saved: &SavedView, entered: Epoch) -> bool {
-    let view = SyncedView::of(saved, entered);
-    store_views(member, move |views| views.last = Some(view)).await
+/// Remembers these names.
+pub async fn keep_names(member: &Arc<Member>, names: BTreeMap<GcommId, NodeId>) {
+    store_views(member, |views| views.identities = names).await;
 }
 
 async fn store_views(

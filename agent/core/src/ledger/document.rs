@@ -103,6 +103,14 @@ pub struct Pause {
     pub by: String,
 }
 
+impl Pause {
+    /// Whether it has ended by itself.
+    #[must_use]
+    pub const fn is_over(&self, now_unix_ms: u64) -> bool {
+        self.until_unix_ms <= now_unix_ms
+    }
+}
+
 /// The value of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {

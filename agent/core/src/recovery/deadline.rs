@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use crate::evidence::observation::ServerState;
 use crate::evidence::survey::Survey;
+use crate::ids::Epoch;
 use crate::ledger::document::Document;
+use crate::moment::Moment;
 
 /// How many times its deadline a common start may take while all its servers come up.
 pub const COMING_UP_MAX: u32 = 5;
@@ -34,4 +36,36 @@ pub fn is_overdue(document: &Document, open: Duration, settled: Duration) -> boo
     let is_common = document.decision.as_ref().is_some_and(|it| it.leader.is_none());
     let limit = Duration::from_secs(u64::from(document.settings.reform_deadline_s));
     is_common && (settled > limit || open > limit.saturating_mul(COMING_UP_MAX))
+}
+
+/// How the open decision comes on, as far as this node has seen in this life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deciding(Option<Open>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Open {
+    epoch: Epoch,
+    /// Since when it has been open.
+    since: Moment,
+    /// Since when no server of it has been coming up.
+    settled: Moment,
+}
+
+impl Deciding {
+    /// Takes note of what is heard now; says whether the open decision is overdue.
+    pub fn is_overdue(&mut self, now: Moment, document: &Document, survey: &Survey) -> bool {
+        let Some(decision) = &document.decision else {
+            self.0 = None;
+            return false;
+        };
+        let mut open = match self.0 {
+            Some(open) if open.epoch == decision.epoch => open,
+            Some(_) | None => Open { epoch: decision.epoch, since: now, settled: now },
+        };
+        if is_coming_up(document, survey) {
+            open.settled = now;
+        }
+        self.0 = Some(open);
+        is_overdue(document, now.since(open.since), now.since(open.settled))
+    }
 }

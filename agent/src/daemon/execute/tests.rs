@@ -2,13 +2,14 @@
 
 use relight_core::evidence::record::{DatadirIdentity, EvidenceRecord};
 use relight_core::ids::FileIdentity;
+use relight_core::recovery::plan::NodePlan;
 
 use super::*;
 use crate::daemon::evidence::take_evidence;
 use crate::daemon::member::sample::leave_evidence;
 use crate::daemon::sample::Machine;
 use crate::observe::evidence::{Evidence, sample};
-use crate::sample::{HISTORY, alone, off, picture};
+use crate::sample::{HISTORY, alone, off};
 
 const EVIDENCE_UNIT: &str = "relight-evidence.service";
 
@@ -112,10 +113,11 @@ async fn what_cannot_be_undone_waits_for_the_ledger_and_the_configuration() {
         if fails {
             machine.jobs.fail(WRITER);
         }
-        let picture = picture(planned, [off(1, 1042)]).member.unwrap();
-        let ended = carry_out(&member, &picture, &plan, &looked_at(here)).await;
+        let work = Work::of(plan.clone(), &planned, member.me);
+        let ended = carry_out(&member, &planned, &work, &looked_at(here)).await;
         assert_eq!(machine.jobs.asked(WRITER), 1);
-        assert_eq!(ended.is_ok(), done.is_some(), "{moved_on} {fails}: {ended:?}");
+        let expected = done.map(|it| if it == 1 { Done::Well } else { Done::NotYet });
+        assert_eq!(ended.ok(), expected, "{moved_on} {fails}");
         assert_eq!(machine.jobs.asked(unit), done.unwrap_or(0), "{moved_on} {fails}");
     }
 }

@@ -18,10 +18,8 @@ use crate::daemon::renewal::database_certificate;
 use crate::events::EventLog;
 use crate::identity::ca::{CertificateAuthority, LeafProfile};
 use crate::identity::certificate::Role;
-use crate::observe::evidence::Evidence;
-use crate::observe::node::Look;
 use crate::records::{GossipKey, Identity, LastDocument, Life};
-use crate::sample::{alone, stranger, synced};
+use crate::sample::{alone, stranger};
 use crate::store::{Loaded, RecordFile, Store};
 use crate::systemd::tests::SlowJobs;
 use crate::units::evidence::EVIDENCE_RECORD;
@@ -109,12 +107,6 @@ pub(crate) async fn node() -> Node {
     };
     let member = Member::assemble(parts, (identity, identity_file)).await.unwrap();
     Node { member, jobs, _dir: dir }
-}
-
-/// What this node sees of a server that is synced.
-pub(crate) fn synced_look() -> Look {
-    let evidence = Evidence::default();
-    Look { observation: synced(1), evidence, facts: None, unit: None }
 }
 
 /// Leaves the record of a run of the evidence unit.
