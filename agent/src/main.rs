@@ -89,6 +89,7 @@ enum DatadirWord {
     ForgetView,
     ForceStateTransfer,
     GiveUp,
+    Mark,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -180,6 +181,7 @@ fn run_unit(verb: &Verb, config: Config) -> Result<String, UnitError> {
                 DatadirWord::ForgetView => DatadirVerb::ForgetView,
                 DatadirWord::ForceStateTransfer => DatadirVerb::ForceStateTransfer,
                 DatadirWord::GiveUp => DatadirVerb::GiveUp,
+                DatadirWord::Mark => DatadirVerb::Mark,
             };
             units::datadir::run(verb, &Places::of_node(config.paths.datadir))?;
             Ok(format!("{} done", units::datadir::word(verb)))

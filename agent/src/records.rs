@@ -12,6 +12,8 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
+use relight_core::evidence::directory::Remembered;
+use relight_core::evidence::observation::Witnessed;
 use relight_core::evidence::stored::SyncedView;
 use relight_core::ids::{
     AcceptorId, BootId, ClusterId, ClusterName, Epoch, GcommId, Incarnation, NodeId, NodeName,
@@ -120,7 +122,8 @@ impl std::fmt::Debug for Application {
     }
 }
 
-/// What is remembered of the views that this node's server was in (R4).
+/// What is remembered of the views that this node's server was in (R4), of its data directory, and
+/// of the others.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Views {
     /// The last primary view that the server was seen in.
@@ -131,6 +134,10 @@ pub struct Views {
     pub run: Option<String>,
     /// A person stopped the server and wants it so.
     pub stopped_by_request: bool,
+    /// Which data directory the server last used (S13).
+    pub datadir: Remembered,
+    /// How far the other nodes had come when they were heard.
+    pub witnessed: BTreeMap<NodeId, Witnessed>,
 }
 
 /// Freezes and permits (R3).
@@ -207,7 +214,30 @@ impl Record for Application {
 
 impl Record for Views {
     const KIND: RecordKind = RecordKind::Views;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        match version {
+            1 => Ok(decode_payload::<ViewsV1>(payload)?.into()),
+            _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
+        }
+    }
+}
+
+/// [`Views`] in format 1, which remembers no data directory.
+#[derive(Debug, Serialize, Deserialize)]
+struct ViewsV1 {
+    last: Option<SyncedView>,
+    identities: BTreeMap<GcommId, NodeId>,
+    run: Option<String>,
+    stopped_by_request: bool,
+}
+
+impl From<ViewsV1> for Views {
+    fn from(old: ViewsV1) -> Self {
+        let ViewsV1 { last, identities, run, stopped_by_request } = old;
+        Self { last, identities, run, stopped_by_request, ..Self::default() }
+    }
 }
 
 impl Record for GateRecord {
@@ -307,6 +337,26 @@ mod tests {
         assert_eq!((node, chain.as_str(), key.as_str()), (old.node, "chain", "key"));
         assert!(ca_key == old.ca_key && gossip_keys == old.gossip_keys);
         assert!(database == Certified { chain, key });
+    }
+
+    impl Record for ViewsV1 {
+        const KIND: RecordKind = RecordKind::Views;
+        const VERSION: u16 = 1;
+    }
+
+    /// S13: where nothing is remembered, nothing is denied.
+    #[test]
+    fn older_views_are_read_and_remember_no_data_directory() {
+        let old = || ViewsV1 {
+            last: None,
+            identities: BTreeMap::new(),
+            run: Some("a".into()),
+            stopped_by_request: true,
+        };
+        let read: Views = decode(&encode(&old()).unwrap()).unwrap();
+        assert_eq!(read, Views::from(old()));
+        assert_eq!((read.run.as_deref(), read.stopped_by_request), (Some("a"), true));
+        assert_eq!(read.datadir, Remembered::default());
     }
 
     impl Record for StandingV1 {

@@ -126,6 +126,7 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
             read_only: Some(false),
         }),
         position: at(1042, Quality::Live),
+        recovery_failed: false,
         frontier: Frontier::Known {
             view: view(&[1, 2, 3]),
             exit: Exit::Crashed,
@@ -141,6 +142,7 @@ pub(crate) fn synced(number: u64) -> NodeObservation {
         parted: false,
         stopped_by_request: false,
         identities: BTreeMap::new(),
+        witnessed: BTreeMap::new(),
         warnings: Vec::new(),
     }
 }

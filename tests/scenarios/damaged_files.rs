@@ -10,9 +10,9 @@ use relight_tests::lab::{Node, Wait, wait_until};
 use crate::runner::Stage;
 use crate::scene::{LIMIT, Scene};
 
-const DATADIR: &str = "/var/lib/mysql";
+pub const DATADIR: &str = "/var/lib/mysql";
 /// The data directory as it was before the damage.
-const KEPT: &str = "/var/lib/mysql-kept";
+pub const KEPT: &str = "/var/lib/mysql-kept";
 /// All nodes must hold this long before it counts as their last word.
 const STEADY: Duration = Duration::from_secs(20);
 
@@ -96,7 +96,7 @@ fn comes_back(scene: &Scene<'_>, damaged: &[&Node]) -> Result<()> {
 }
 
 /// Waits until all nodes are healthy (`None`), or until all have held for a while.
-fn settles(scene: &Scene<'_>) -> Result<Option<String>> {
+pub fn settles(scene: &Scene<'_>) -> Result<Option<String>> {
     let mut since: Option<Instant> = None;
     wait_until("all nodes are healthy, or all hold", LIMIT, || {
         let said: Result<Vec<Status>> = scene.lab.nodes().iter().map(Status::of).collect();
@@ -124,7 +124,7 @@ pub fn empty(node: &Node) -> Result<()> {
 }
 
 /// Copies a folder of a node that is off, with owners and modes.
-fn copy(node: &Node, from: &str, to: &str) -> Result<()> {
+pub fn copy(node: &Node, from: &str, to: &str) -> Result<()> {
     let to = node.path_of(to).to_string_lossy().into_owned();
     run("mkdir", &["--parents", &to])?;
     run("cp", &["--archive", &format!("{}/.", node.path_of(from).display()), &to])
@@ -134,7 +134,7 @@ fn inside(node: &Node, file: &str) -> String {
     node.path_of(DATADIR).join(file).to_string_lossy().into_owned()
 }
 
-fn run(program: &str, args: &[&str]) -> Result<()> {
+pub fn run(program: &str, args: &[&str]) -> Result<()> {
     let status = Command::new(program).args(args).status();
     let status = status.with_context(|| format!("failed to run {program}"))?;
     ensure!(status.success(), "{program} {} ended with {status}", args.join(" "));

@@ -18,6 +18,7 @@ mod damaged_files;
 mod guarded;
 mod lab_itself;
 mod one_node;
+mod other_disks;
 mod packaged;
 mod plain_galera;
 mod power_loss;
@@ -226,6 +227,36 @@ const STORIES: &[Story] = &[
         name: "adopted_one",
         about: "one of three running nodes is adopted, then all lose their power",
         run: adopted::one,
+    },
+    Story {
+        name: "disk_laid_back",
+        about: "an old copy of the last server's data directory is laid back while all are off",
+        run: other_disks::laid_back,
+    },
+    Story {
+        name: "disks_exchanged",
+        about: "two nodes come back from a power loss with each other's data directory",
+        run: other_disks::exchanged,
+    },
+    Story {
+        name: "machine_set_back",
+        about: "the last server's machine is set back to a snapshot, its agent's records included",
+        run: other_disks::machine_set_back,
+    },
+    Story {
+        name: "full_disk_at_recovery",
+        about: "the disk is full when the position is recovered: all hold, and go on when it is not",
+        run: other_disks::full_at_recovery,
+    },
+    Story {
+        name: "late_mount",
+        about: "the data directory is mounted after the agents are up: nothing is done before",
+        run: other_disks::late_mount,
+    },
+    Story {
+        name: "gate_open_rows",
+        about: "rows that root's own server acknowledged while the agent was off are not passed over",
+        run: other_disks::rows_through_the_open_gate,
     },
     Story {
         name: "damaged_view_missing",

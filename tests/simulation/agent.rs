@@ -9,7 +9,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use relight_core::coordinator::{Office, office};
-use relight_core::evidence::observation::NodeObservation;
+use relight_core::evidence::directory::Remembered;
+use relight_core::evidence::found::Found;
+use relight_core::evidence::memory::Memory;
+use relight_core::evidence::observation::{NodeObservation, Witnessed};
 use relight_core::evidence::stored::SyncedView;
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{Epoch, GcommId, NodeId, Term};
@@ -25,7 +28,7 @@ use crate::chain::Held;
 use crate::galera::Node;
 use crate::ledger::{Change, Knowledge, Operation, Talk};
 use crate::mutation::Mutation;
-use crate::observe::{Evidence, Stop};
+use crate::observe::Stop;
 use crate::world::{Event, World};
 
 /// What agents send to one another.
@@ -57,11 +60,13 @@ pub struct Durable {
     /// The last start that the gate let through.
     pub run: Option<u32>,
     /// What the evidence unit copied.
-    pub evidence: Option<Evidence>,
+    pub evidence: Option<Found>,
     /// Which names in views belong to which node, as far as it has learned.
     pub identities: BTreeMap<GcommId, NodeId>,
-    /// The datadir that was last seen (S13).
-    pub datadir: u32,
+    /// The datadir that the server last used (S13).
+    pub datadir: Remembered,
+    /// How far it has seen the others come.
+    pub witnessed: BTreeMap<NodeId, Witnessed>,
     /// The gate is in place.
     pub gate_closed: bool,
     /// The newest document that was seen chosen; it may be old.
@@ -113,12 +118,8 @@ pub struct Agent {
     pub carrying: Option<Carrying>,
     /// When each node was last heard.
     pub heard_at: Vec<Option<u64>>,
-    /// Since when its server is up without a primary component.
-    pub parted_since: Option<u64>,
-    /// Since when its server has been told to stop.
-    pub stopping_since: Option<u64>,
-    /// The run of the server that last said that it is in no primary component.
-    pub parted_run: Option<u64>,
+    /// What lasts from one look at its node to the next.
+    pub memory: Memory,
     /// Since when it could have joined.
     pub joining_since: Option<u64>,
     /// Since when the decision has stood as it does.
@@ -136,8 +137,6 @@ pub struct Agent {
     pub claimed: Epoch,
     /// What it knows of the register.
     pub knowledge: Option<Knowledge>,
-    /// Whether the evidence is of today: since which start of the server.
-    pub evidence_of: Option<Option<u32>>,
     /// What was heard in the last round.
     pub heard: Survey,
     /// Operations on the ledger that are under way.

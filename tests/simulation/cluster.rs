@@ -37,6 +37,8 @@ impl Datadir {
             unsafe_window: false,
             inconsistent: false,
             tampered: false,
+            starts: 0,
+            mark: None,
         }
     }
 }
@@ -171,6 +173,7 @@ impl World {
 fn bare_machine() -> Machine {
     Machine {
         powered: true,
+        boot: 1,
         dir: Datadir::empty(None),
         server: Server::Off { failed: false },
         agent: Agent::default(),
@@ -228,7 +231,6 @@ fn machine(
         agent: Agent {
             durable: Durable {
                 standing,
-                datadir,
                 gate_closed: ours,
                 document: (node < on_roster).then(|| document.clone()),
                 ..Durable::default()

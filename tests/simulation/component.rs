@@ -330,6 +330,8 @@ impl World {
             self.check_nothing_destroyed(node, donor);
             let dir = &mut self.nodes[node].dir;
             dir.transfer_cut = true;
+            // What is sent is put in the place of everything that was there.
+            dir.mark = None;
             dir.inconsistent = false;
             dir.history = None;
             dir.log.clear();

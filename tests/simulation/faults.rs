@@ -2,9 +2,13 @@
 
 use std::rc::Rc;
 
+use relight_core::evidence::directory::Remembered;
+use relight_core::ids::Incarnation;
 use relight_core::ledger::roster::Role;
 
+use crate::agent::id;
 use crate::galera::{Datadir, Grastate, Node, ViewText};
+use crate::observe::{mark_file, position};
 use crate::voter::OnDisk;
 use crate::world::{Event, World};
 
@@ -47,10 +51,14 @@ pub enum Fault {
     TearView(Node),
     /// gvwstate.dat is gone.
     DropView(Node),
-    /// Keeps a copy of the datadir, for the next one.
+    /// Keeps a copy of the datadir and of the agent's records, for the next two.
     KeepCopy(Node),
-    /// The datadir is replaced by the copy; whether one can see that.
+    /// The datadir is replaced by the copy; whether one can see that. If one can, its rows are
+    /// nobody's excuse: whoever leads has them, or nobody does (S13).
     OldCopy(Node, bool),
+    /// The machine loses its power, and is set back to the copy: the datadir, the agent's records
+    /// and its acceptor's. Rows are no excuse where somebody else has seen it further.
+    SetBack(Node),
     /// mariadbd stands still: SIGSTOP, or a disk that does not answer.
     HangServer(Node),
     /// It goes on.
@@ -166,6 +174,8 @@ impl World {
                 let copy = self.nodes[node].voter.copy.clone();
                 self.change_record(node, copy);
             }
+            Fault::KeepCopy(node) => self.keep_copy(node),
+            Fault::SetBack(node) => self.set_back(node),
             Fault::Join(node) => self.join(node),
             Fault::Leave(node) => self.leave(node),
             Fault::Remove(node) => self.remove(node),
@@ -209,7 +219,6 @@ impl World {
         | Fault::ZeroState(node)
         | Fault::TearView(node)
         | Fault::DropView(node)
-        | Fault::KeepCopy(node)
         | Fault::OldCopy(node, _)) = fault
         else {
             return;
@@ -230,23 +239,59 @@ impl World {
             }
             Fault::TearView(_) => dir.view_file = ViewText::Broken,
             Fault::DropView(_) => dir.view_file = ViewText::Absent,
-            Fault::KeepCopy(_) => {
-                machine.copy = Some(Rc::new(dir.clone()));
-                return;
-            }
             Fault::OldCopy(_, visible) => {
-                let Some(copy) = &machine.copy else { return };
+                let Some((copy, ..)) = &machine.copy else { return };
+                let remembered = &mut machine.agent.durable.datadir;
+                if *visible && !is_denied(remembered, copy) {
+                    // It has not been marked since, nor come further: nothing would tell it.
+                    return;
+                }
                 *dir = Datadir { tampered: true, group: dir.group, ..(**copy).clone() };
                 if *visible {
                     dir.id = fresh;
+                } else {
+                    (dir.mark, remembered.reached) = (remembered.mark, None);
                 }
             }
             _ => {}
         }
         dir.view_file_before = None;
-        machine.agent.evidence_of = None;
+        machine.agent.memory.currency.outdate();
         self.evidence_destroyed = true;
-        self.excuse_lost_rows();
+        if !matches!(fault, Fault::OldCopy(_, true)) {
+            self.excuse_lost_rows();
+        }
+    }
+
+    /// As a snapshot of the disk is taken: of a server that runs it is what a crash would leave.
+    fn keep_copy(&mut self, node: Node) {
+        let machine = &mut self.nodes[node];
+        let mut dir = machine.dir.clone();
+        dir.inconsistent |= std::mem::take(&mut dir.unsafe_window);
+        let (life, durable) = (machine.agent.life, machine.agent.durable.clone());
+        machine.voter.copy = machine.voter.disk.clone();
+        machine.copy = Some((Rc::new(dir), life, Rc::new(durable)));
+    }
+
+    fn set_back(&mut self, node: Node) {
+        let Some((dir, life, durable)) = self.nodes[node].copy.clone() else { return };
+        if !self.nodes[node].on_roster || durable.document.is_none() {
+            return;
+        }
+        self.cut_power(node);
+        let machine = &mut self.nodes[node];
+        machine.dir = Datadir { tampered: true, ..(*dir).clone() };
+        (machine.agent.life, machine.agent.durable) = (life, (*durable).clone());
+        machine.voter.disk = machine.voter.copy.clone();
+        self.evidence_destroyed = true;
+        let (at, entered) = (position(&dir), durable.standing.entered);
+        let witnessed = (0..self.nodes.len()).filter(|peer| *peer != node).any(|peer| {
+            let kept = self.nodes[peer].agent.durable.witnessed.get(&id(node));
+            kept.is_some_and(|kept| kept.is_beyond(Incarnation(life + 1), entered, at.at()))
+        });
+        if !witnessed {
+            self.excuse_lost_rows();
+        }
     }
 
     fn set_links(&mut self, pairs: &[(Node, Node)], works: bool) {
@@ -415,11 +460,20 @@ impl World {
                     Fault::DropView(a)
                 }
             }
-            20 if destroys => Fault::OldCopy(a, true),
+            20 if destroys => match self.rng.u8(0..4) {
+                0 => Fault::OldCopy(a, true),
+                1 => Fault::OldCopy(a, false),
+                _ => Fault::KeepCopy(a),
+            },
             21 if bare => Fault::BareStart(a, self.rng.bool()),
             _ => Fault::PowerOn(a),
         }
     }
+}
+
+/// Whether a copy can be told from the directory that is remembered.
+fn is_denied(remembered: &Remembered, copy: &Datadir) -> bool {
+    remembered.denial(mark_file(copy), &position(copy)).is_some()
 }
 
 /// Every ordered pair of nodes.

@@ -8,6 +8,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use relight_core::ids::Mark;
+
 use crate::world::{Event, World};
 
 /// Index of a node in the world.
@@ -82,6 +84,10 @@ pub struct Datadir {
     pub inconsistent: bool,
     /// Whether it was swapped or emptied by a fault.
     pub tampered: bool,
+    /// Starts of a server in it: each leaves a trace.
+    pub starts: u32,
+    /// The mark that the agent left in it.
+    pub mark: Option<Mark>,
 }
 
 impl Datadir {
@@ -210,6 +216,7 @@ impl World {
         let run = self.next_run;
         let fresh_ident = self.fresh();
         let dir = &mut self.nodes[node].dir;
+        dir.starts += 1;
         let safe = match &dir.grastate {
             // Memory default when the file says nothing (galera.md, fact 2).
             Grastate::Absent => true,

@@ -179,6 +179,7 @@ impl World {
         }
         durable.standing = standing;
         durable.run = Some(job);
+        durable.datadir.started();
         let delay = self.rng.u64(1..400);
         self.after(delay, Event::Exec { node, job, bootstrap, permit });
     }

@@ -44,6 +44,48 @@ pub fn given_up(seed: u64, mutation: Mutation) -> (World, usize) {
     (world, gone)
 }
 
+/// S13: all lose their power, and the one that has the last row comes back with the directory of a
+/// while ago. Whoever takes that for what it had goes on without the row.
+pub fn old_copy(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.run_until(3_000);
+    for node in 0..3 {
+        world.inject(Fault::StopServer(node));
+        world.run_until(world.now + 3_000);
+        world.inject(Fault::KeepCopy(node));
+        world.run_until(world.now + 15_000);
+    }
+    world.write_every_ms = 20;
+    world.run_until(world.now + 15_000);
+    world.inject(Fault::CutAll);
+    let rows = |node: &usize| world.nodes[*node].dir.log.len();
+    let ahead = (0..3).max_by_key(rows).unwrap_or_default();
+    world.inject(Fault::OldCopy(ahead, true));
+    power_on_all(&mut world, 100, 5_000);
+    world.run_until(world.now + 60_000);
+    world
+}
+
+/// The same with the whole machine: its records say nothing else than its disk.
+pub fn set_back(seed: u64, mutation: Mutation) -> World {
+    let mut world = World::running(seed, 3, mutation, None);
+    world.verbose = crate::random::number("SEED") == Some(seed);
+    world.run_until(15_000);
+    for node in 0..3 {
+        world.inject(Fault::KeepCopy(node));
+    }
+    world.write_every_ms = 20;
+    world.run_until(world.now + 60_000);
+    world.inject(Fault::CutAll);
+    let rows = |node: &usize| world.nodes[*node].dir.log.len();
+    let ahead = (0..3).max_by_key(rows).unwrap_or_default();
+    world.inject(Fault::SetBack(ahead));
+    power_on_all(&mut world, 100, 5_000);
+    world.run_until(world.now + 60_000);
+    world
+}
+
 /// R13, R16: a node of an abandoned branch, whose seqno the others have passed.
 pub fn abandoned(mutation: Mutation) -> World {
     let mut world = World::running(1, 3, mutation, None);
@@ -201,6 +243,8 @@ fn joins_under_faults(seed: u64, mutation: Mutation) -> World {
 pub enum Story {
     Random,
     TwoOutages,
+    OldCopy,
+    SetBack,
     SurvivorCutOff,
     GivenUp,
     DonorGoes,
@@ -216,6 +260,8 @@ pub enum Story {
 pub const fn story(mutation: Mutation) -> Story {
     match mutation {
         Mutation::EvidenceOnce => Story::TwoOutages,
+        Mutation::AnyDirectory => Story::OldCopy,
+        Mutation::NoWitness => Story::SetBack,
         Mutation::SilenceIsAbsence => Story::SurvivorCutOff,
         Mutation::GivenUpInSilence => Story::GivenUp,
         Mutation::MembershipIsData => Story::DonorGoes,
@@ -233,6 +279,8 @@ pub const fn story(mutation: Mutation) -> Story {
 pub fn hunt(seed: u64, story: Story, mutation: Mutation) -> World {
     match story {
         Story::TwoOutages => two_outages(seed, mutation),
+        Story::OldCopy => old_copy(seed, mutation),
+        Story::SetBack => set_back(seed, mutation),
         Story::SurvivorCutOff => survivor_cut_off(seed, mutation),
         Story::GivenUp => given_up(seed, mutation).0,
         Story::DonorGoes => donor_goes(seed, mutation),

@@ -57,6 +57,10 @@ pub enum Mutation {
     ActBeforeStored,
     /// R1: evidence is taken once in a life of the agent.
     EvidenceOnce,
+    /// S13: whatever lies in the place of the data directory is the one of before.
+    AnyDirectory,
+    /// R1, R19: nobody tells how far it has seen the others come.
+    NoWitness,
     /// R4: whoever has no view file is taken to have said good-bye.
     CrashIsLeft,
     /// R4: a node that is off subtracts itself from the view that it reports.
@@ -91,8 +95,10 @@ pub enum Mutation {
 pub type Row = (&'static str, Mutation, &'static str);
 
 /// Every deliberate fault, and what has to catch it (SPECIFICATION.md has the table in words).
-pub const TABLE: [Row; 31] = [
+pub const TABLE: [Row; 33] = [
     ("R1", Mutation::EvidenceOnce, "anytime_reports_say_what_the_disk_holds"),
+    ("R1", Mutation::AnyDirectory, "anytime_no_acknowledged_row_is_lost"),
+    ("R19", Mutation::NoWitness, "anytime_no_acknowledged_row_is_lost"),
     ("R1", Mutation::SuspectIsUsable, "anytime_suspect_data_is_not_used"),
     ("R2", Mutation::FreezeNotDurable, "anytime_decision_rests_on_freezes"),
     ("R2", Mutation::FreezeWithoutStop, "eventually_recovers"),
@@ -133,6 +139,7 @@ impl World {
                 let claimed = self.nodes[index(report.node)].agent.claimed;
                 report.frozen = report.frozen.max(claimed);
             }
+            Mutation::NoWitness => report.witnessed.clear(),
             Mutation::MembershipIsData => {
                 if let Frontier::Known { synced, .. } = &mut report.frontier {
                     *synced = true;

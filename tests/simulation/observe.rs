@@ -1,39 +1,34 @@
-//! What a simulated agent sees of its own node: files, its own records and the server become a
-//! `NodeObservation`, in the way that `agent/src/observe` does it and with the core's own judgement
-//! of what the files say together.
+//! What a simulated agent sees of its own node: files, its own records and the server, as the shell
+//! of a real one reads them. What they mean is judged by the core, as it is there.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use relight_core::evidence::frontier::{Exit, Frontier, View, ViewFile, ViewMember};
+use relight_core::evidence::currency::Sight;
+use relight_core::evidence::directory::{MarkFile, Remembered, Settling};
+use relight_core::evidence::ending::EndingLook;
+use relight_core::evidence::found::Found;
+use relight_core::evidence::frontier::ViewMember;
+use relight_core::evidence::memory::{Look, Memory};
 use relight_core::evidence::observation::{
     Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
 };
-use relight_core::evidence::stored::{
-    StopRecord, SyncedView, ViewRecords, frontier, stored_position,
-};
+use relight_core::evidence::record::{FileStamp, ServerTraces};
+use relight_core::evidence::stored::{StopRecord, SyncedView, stored_position};
 use relight_core::evidence::survey::Survey;
 use relight_core::files::grastate::{Grastate as GrastateFile, SavedState};
 use relight_core::files::gvwstate::{Gvwstate, SavedView, ViewFault, ViewId};
 use relight_core::files::recovered::Recovered;
-use relight_core::ids::{Epoch, GcommId, HistoryId, Incarnation, NodeId, Seqno, Uuid};
-use relight_core::position::{Position, Quality, StoredPosition};
+use relight_core::ids::{
+    BootId, Epoch, FileIdentity, GcommId, HistoryId, Incarnation, Mark, NodeId, Seqno, Uuid,
+};
+use relight_core::moment::Moment;
+use relight_core::position::{Position, StoredPosition};
 
-use crate::agent::{Durable, id};
+use crate::agent::id;
 use crate::galera::{Datadir, Grastate, GroupView, Ident, Node, Phase, Process, Server, ViewText};
 use crate::mutation::Mutation;
 use crate::world::World;
-
-/// How long a server may take to end before the agent loses its patience, in milliseconds.
-const STOP_PATIENCE: u64 = 40_000;
-
-/// What the evidence unit copied when it last ran.
-#[derive(Debug, Clone)]
-pub struct Evidence {
-    /// The view file.
-    pub view: Gvwstate,
-    /// What the data directory says of its position.
-    pub position: StoredPosition,
-}
 
 /// What the stop hooks wrote about one run of the server.
 #[derive(Debug, Clone)]
@@ -72,8 +67,8 @@ pub fn view_file(node: Node, dir: &Datadir) -> Gvwstate {
     }
 }
 
-/// How far the data has come (R1, R7); `remembered` is the directory that was here before (S13).
-fn position(dir: &Datadir, remembered: u32) -> StoredPosition {
+/// How far the data has come (R1, R7).
+pub fn position(dir: &Datadir) -> StoredPosition {
     let grastate = match &dir.grastate {
         Grastate::Absent => GrastateFile::Absent,
         Grastate::Text { history, seqno, safe_to_bootstrap } => GrastateFile::Saved(SavedState {
@@ -91,46 +86,35 @@ fn position(dir: &Datadir, remembered: u32) -> StoredPosition {
             Recovered::At { history, seqno: Seqno(dir.seqno()) }
         }),
     };
-    let mut stored = stored_position(&relight_core::evidence::stored::Datadir {
+    stored_position(&relight_core::evidence::stored::Datadir {
         empty: dir.history.is_none() && grastate == GrastateFile::Absent,
         grastate,
         recovered,
         state_transfer_cut: dir.transfer_cut,
-    });
-    if let StoredPosition::At { quality, .. } = &mut stored
-        && dir.id != remembered
-    {
-        *quality = Quality::Suspect;
-    }
-    stored
+    })
 }
 
-impl Durable {
-    /// The frontier of a stopped server.
-    fn frontier(&self, evidence: &Evidence) -> Frontier {
-        let of_last_run = |stop: &&Stop| self.run.is_none_or(|run| run == stop.run);
-        let fresh = evidence.position == StoredPosition::Nothing && self.synced.is_none();
-        frontier(&ViewRecords {
-            gvwstate: evidence.view.clone(),
-            stop: self.stop.as_ref().filter(of_last_run).map(|stop| stop.record.clone()),
-            synced: self.synced.clone(),
-            entered: self.standing.entered,
-            fresh,
-        })
-    }
+/// The file in the directory that says which it is (S13).
+pub fn mark_file(dir: &Datadir) -> MarkFile {
+    dir.mark.map_or(MarkFile::Absent, MarkFile::Marked)
+}
 
-    /// What a running server would leave behind.
-    fn frontier_while_running(&self) -> Frontier {
-        self.synced.as_ref().map_or(Frontier::Unknown, |synced| Frontier::Known {
-            view: View {
-                stamp: synced.stamp,
-                members: synced.members.iter().copied().map(ViewMember::Stranger).collect(),
-            },
-            exit: Exit::Crashed,
-            file: ViewFile::Absent,
-            synced: true,
-        })
-    }
+/// What the last start of a server left, as whoever looks at the directory sees it.
+fn traces(dir: &Datadir) -> ServerTraces {
+    let identity = FileIdentity { device: 1, inode: u64::from(dir.id) };
+    let at = (i64::from(dir.starts), 0);
+    let stamp = FileStamp { identity, bytes: 0, modified: at, changed: at };
+    ServerTraces { directory: identity, files: [Some(stamp), None, None] }
+}
+
+/// The identity of a boot.
+pub fn boot_id(boot: u32) -> BootId {
+    BootId(Uuid::from_number(u64::from(boot)))
+}
+
+/// systemd's name of a start of the unit.
+pub fn invocation(job: u32) -> String {
+    job.to_string()
 }
 
 impl World {
@@ -145,24 +129,46 @@ impl World {
     }
 
     /// R1: the evidence unit looks at a server that is off, and copies what its files say.
-    pub fn take_evidence(&mut self, node: Node) {
+    pub fn run_evidence_unit(&mut self, node: Node) {
         if self.process(node).is_some() || self.nodes[node].activating.is_some() {
             return;
         }
         let machine = &mut self.nodes[node];
-        let position = position(&machine.dir, machine.agent.durable.datadir);
-        let view = view_file(node, &machine.dir);
-        let durable = &mut machine.agent.durable;
-        durable.evidence = Some(Evidence { view, position });
-        let run = durable.run;
-        machine.agent.evidence_of = Some(run);
+        let found = Found {
+            number: machine.agent.durable.evidence.as_ref().map_or(1, |it| it.number + 1),
+            boot: boot_id(machine.boot),
+            free: true,
+            settled: true,
+            position: position(&machine.dir),
+            view: view_file(node, &machine.dir),
+            traces: Some(traces(&machine.dir)),
+            mark: mark_file(&machine.dir),
+        };
+        machine.agent.durable.evidence = Some(found);
     }
 
-    fn evidence(&self, node: Node) -> Option<&Evidence> {
-        let agent = &self.nodes[node].agent;
-        let once = self.mutation == Mutation::EvidenceOnce;
-        let current = agent.evidence_of == Some(agent.durable.run) || once;
-        agent.durable.evidence.as_ref().filter(|_| current)
+    /// The agent has evidence taken.
+    pub fn take_evidence(&mut self, node: Node) {
+        self.run_evidence_unit(node);
+        self.with_sight(node, ServerState::Stopped, |memory, sight, now| {
+            memory.currency.take(sight, now);
+        });
+    }
+
+    /// What the agent sees of its evidence, together with its memory.
+    fn with_sight<T>(
+        &mut self,
+        node: Node,
+        server: ServerState,
+        ask: impl FnOnce(&mut Memory, &Sight<'_>, Moment) -> T,
+    ) -> T {
+        let now = Moment::after_beginning(Duration::from_millis(self.now));
+        let machine = &mut self.nodes[node];
+        let traces = traces(&machine.dir);
+        let run = machine.agent.durable.run.map(invocation);
+        let found = machine.agent.durable.evidence.as_ref();
+        let sight = Sight { server, found, traces: Some(&traces), run: run.as_deref() };
+        ask(&mut machine.agent.memory, &sight, now)
     }
 
     /// Keeps what has to be remembered: evidence of a server that is off, the view of one that is
@@ -174,12 +180,25 @@ impl World {
                 agent.durable.identities.insert(*gcomm, *who);
             }
         }
+        let now = Moment::after_beginning(Duration::from_millis(self.now));
+        let agent = &mut self.nodes[node].agent;
+        for report in survey.observations.values().filter(|report| report.node != id(node)) {
+            let kept = agent.durable.witnessed.get(&report.node);
+            if let Some(next) = agent.memory.witness.note(report, kept, now) {
+                agent.durable.witnessed.insert(report.node, next);
+            }
+        }
+        let agent = &self.nodes[node].agent;
         let busy = agent.carrying.is_some() || agent.planned.is_some() || self.nodes[node].leaving;
         if busy || self.nodes[node].dir.id == 0 && self.nodes[node].agent.durable.document.is_none()
         {
             return;
         }
-        if self.evidence(node).is_none() {
+        let (server, _) = self.look_at_server(node);
+        let due = self.with_sight(node, server, |memory, sight, now| {
+            sight.server.is_off() && memory.currency.is_due(sight, now)
+        });
+        if due {
             self.take_evidence(node);
         }
         self.note_view(node);
@@ -191,6 +210,7 @@ impl World {
         let Some(process) = self.process(node) else { return };
         let looks = process.primary && process.phase == Phase::Synced;
         if !looks || process.stopping || process.hung {
+            self.nodes[node].agent.memory.settling = Settling::default();
             return;
         }
         let Gvwstate::View(saved) = view_file(node, &machine.dir) else { return };
@@ -199,75 +219,102 @@ impl World {
         }
         let epoch = machine.agent.durable.standing.entered.unwrap_or(Epoch(0));
         let view = SyncedView::of(&saved, epoch);
-        self.nodes[node].agent.durable.synced = Some(view);
+        let settled = Some(Position {
+            history: machine
+                .dir
+                .history
+                .and_then(Self::history_id)
+                .unwrap_or(HistoryId(Uuid::ZERO)),
+            seqno: Seqno(machine.dir.seqno()),
+        });
+        let now = Moment::after_beginning(Duration::from_millis(self.now));
+        let fresh = Mark(Uuid::from_number(u64::from(self.fresh())));
+        let machine = &mut self.nodes[node];
+        let durable = &mut machine.agent.durable;
+        let kept = durable.datadir.reached;
+        if let Some(reached) = machine.agent.memory.settling.note(settled, kept, now) {
+            durable.datadir.reached = Some(reached);
+        }
+        if durable.synced.as_ref() == Some(&view) {
+            return;
+        }
+        durable.synced = Some(view);
+        // Power may go between any two of these.
+        durable.datadir.begin_marking(fresh);
+        if self.rng.u8(..) < 16 {
+            return;
+        }
+        let machine = &mut self.nodes[node];
+        machine.dir.mark = Some(fresh);
+        machine.agent.durable.datadir.marked();
     }
 
     /// Looks at the own node.
     pub fn observe(&mut self, node: Node) -> NodeObservation {
-        let now = self.now;
-        let known = self.nodes[node].agent.durable.document.as_ref();
-        let grace = known.map_or(0, |it| u64::from(it.settings.merge_grace_s) * 1_000);
-        let parted = self.process(node).is_some_and(|it| !it.primary);
         self.learn_names(node);
         let (server, galera) = self.look_at_server(node);
-        let run = self.process(node).map(|it| it.run);
-        let agent = &mut self.nodes[node].agent;
-        agent.counter += 1;
-        agent.parted_since = parted.then(|| agent.parted_since.unwrap_or(now));
-        let lingering = agent.parted_since.is_some_and(|since| now - since > grace);
-        let stopping = server == ServerState::Stopping;
-        agent.stopping_since = stopping.then(|| agent.stopping_since.unwrap_or(now));
-        let stop_hangs = agent.stopping_since.is_some_and(|since| now - since > STOP_PATIENCE);
-        match &galera {
-            Some(galera) if galera.component == Component::NonPrimary => agent.parted_run = run,
-            Some(_) => agent.parted_run = None,
-            None => {}
+        let now = Moment::after_beginning(Duration::from_millis(self.now));
+        let ending = (server == ServerState::Stopping)
+            .then_some(EndingLook { open: false, used: Some(Duration::ZERO) });
+        let unpermitted = self.process(node).is_some_and(|it| it.permit.is_none());
+        let evidence_once = self.mutation == Mutation::EvidenceOnce;
+        let any_directory = self.mutation == Mutation::AnyDirectory;
+        let machine = &mut self.nodes[node];
+        let (agent, traces) = (&mut machine.agent, traces(&machine.dir));
+        let durable = &agent.durable;
+        let run = durable.run.map(invocation);
+        let found = durable.evidence.as_ref();
+        let mut sight = Sight { server, found, traces: Some(&traces), run: run.as_deref() };
+        let nothing = Remembered::default();
+        let remembered = if any_directory { &nothing } else { &durable.datadir };
+        if evidence_once {
+            sight.traces = found.and_then(|found| found.traces.as_ref());
+            agent.memory.currency.take(&sight, now);
         }
-        let parted = run.is_some() && agent.parted_run == run;
-        if matches!(server, ServerState::Running | ServerState::Hung) {
-            agent.evidence_of = None;
-        }
-        let (incarnation, sequence) = (Incarnation(agent.life), agent.counter);
+        let stopped = durable.stop.as_ref().map(|stop| (invocation(stop.run), &stop.record));
+        let grace_s = durable.document.as_ref().map_or(0, |it| it.settings.merge_grace_s);
+        let look = Look {
+            sight,
+            galera: galera.as_ref(),
+            own_history: None,
+            ending,
+            stop: stopped.as_ref().map(|(run, record)| (run.as_str(), (*record).clone())),
+            synced: durable.synced.as_ref(),
+            entered: durable.standing.entered,
+            remembered,
+            merge_grace: Duration::from_secs(u64::from(grace_s)),
+        };
+        let seen = agent.memory.look(look, now);
+        let incarnation = Incarnation(agent.life);
         let standing = agent.durable.standing.clone();
         let identities = agent.durable.identities.clone();
-        let evidence = self.evidence(node).filter(|_| server.is_off());
-        let durable = &self.nodes[node].agent.durable;
-        let position = match &galera {
-            Some(galera) => match galera.history.zip(galera.last_committed) {
-                Some((history, seqno)) => StoredPosition::At {
-                    position: Position { history, seqno },
-                    quality: Quality::Live,
-                },
-                None => StoredPosition::Unknown,
-            },
-            None => evidence.map_or(StoredPosition::Unknown, |it| it.position),
-        };
-        let frontier =
-            evidence.map_or_else(|| durable.frontier_while_running(), |it| durable.frontier(it));
+        let witnessed = agent.durable.witnessed.clone();
         let closed = standing.closed_since_start;
         let mut report = NodeObservation {
             node: id(node),
             incarnation,
             acceptor: self.nodes[node].voter.id(),
-            sequence,
+            sequence: seen.sequence,
             frozen: standing.frozen,
             permit: standing.permit,
             formed_in: standing.formed_in,
             entered: standing.entered,
             server,
-            unpermitted: self.process(node).is_some_and(|it| it.permit.is_none()),
+            unpermitted,
             galera,
-            position,
-            frontier,
+            position: seen.position,
+            recovery_failed: seen.recovery_failed,
+            frontier: seen.frontier,
             served: if closed { Served::NotSinceStart } else { Served::Possibly },
             reached: standing.reached,
             weight: Some(1),
             quorum_ignored: Some(false),
-            lingering,
-            stop_hangs,
-            parted,
+            lingering: seen.lingering,
+            stop_hangs: seen.stop_hangs,
+            parted: seen.parted,
             stopped_by_request: false,
             identities,
+            witnessed,
             warnings: Vec::new(),
         };
         self.mutated_report(&mut report);
@@ -278,7 +325,9 @@ impl World {
     /// members at addresses of the roster.
     fn learn_names(&mut self, node: Node) {
         let durable = &mut self.nodes[node].agent.durable;
-        let copied = durable.evidence.as_ref().map(|evidence| &evidence.view);
+        let own = durable.evidence.as_ref();
+        let own = own.filter(|found| found.denial(&durable.datadir).is_none());
+        let copied = own.map(|found| &found.view);
         let stopped = durable.stop.as_ref().map(|stop| &stop.record.view);
         for file in [copied, stopped].into_iter().flatten() {
             if let Gvwstate::View(saved) = file {

@@ -9,7 +9,9 @@ use relight_core::recovery::judge::Verdict;
 use crate::agent::id;
 use crate::faults::Fault;
 use crate::galera::ViewText;
-use crate::hunts::{abandoned, at, donor_goes, given_up, go, power_on_all, survivor_cut_off};
+use crate::hunts::{
+    abandoned, at, donor_goes, given_up, go, old_copy, power_on_all, set_back, survivor_cut_off,
+};
 use crate::mutation::Mutation;
 use crate::world::World;
 
@@ -280,6 +282,17 @@ fn damaged_evidence_on_one_node_never_leads() {
             }
             // Only the view is gone, and all are here: nobody has to be asked.
             assert!(world.is_recovered() || !matches!(damage, 3 | 4), "damage {damage}");
+        }
+    }
+}
+
+/// S13: whatever is laid back in the place of the data directory, alone or with the agent's
+/// records, nothing that was acknowledged is passed over; and who is found out is no member's leader.
+#[test]
+fn a_disk_or_a_machine_of_before_leads_nobody() {
+    for seed in 1..=60 {
+        for world in [old_copy(seed, Mutation::None), set_back(seed, Mutation::None)] {
+            assert_eq!(world.violation, None, "seed {seed}");
         }
     }
 }

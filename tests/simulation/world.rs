@@ -11,12 +11,13 @@ use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Role;
 
-use crate::agent::{Agent, Message};
+use crate::agent::{Agent, Durable, Message};
 use crate::chain::Chain;
 use crate::faults::Fault;
 use crate::galera::{Datadir, Node, Server, Truth, Used, ViewText};
 use crate::ledger::Attempt;
 use crate::mutation::Mutation;
+use crate::observe::{boot_id, invocation};
 use crate::voter::Voter;
 
 /// Everything that can happen.
@@ -120,6 +121,8 @@ impl Ord for Scheduled {
 pub struct Machine {
     /// Whether it has power.
     pub powered: bool,
+    /// The present boot, or the last one.
+    pub boot: u32,
     /// The datadir.
     pub dir: Datadir,
     /// `mariadbd`.
@@ -147,8 +150,8 @@ pub struct Machine {
     pub activating: Option<u32>,
     /// Every start of the unit stands still before it asks the gate.
     pub starts_hang: bool,
-    /// An old copy of the datadir.
-    pub copy: Option<Rc<Datadir>>,
+    /// An old copy of the datadir, and of the agent's lives and records then.
+    pub copy: Option<(Rc<Datadir>, u64, Rc<Durable>)>,
 }
 
 /// Everything.
@@ -424,9 +427,15 @@ impl World {
     pub fn power_on(&mut self, node: Node) {
         if !self.nodes[node].powered {
             self.nodes[node].powered = true;
+            self.nodes[node].boot += 1;
             self.start_agent(node);
+            let (boot, agent) = (self.nodes[node].boot, &mut self.nodes[node].agent);
+            if agent.durable.gate_closed {
+                let run = agent.durable.run.map(invocation);
+                agent.memory.currency.boot_is_untouched(boot_id(boot), run);
+            }
             // The unit runs at boot, before anything else.
-            self.take_evidence(node);
+            self.run_evidence_unit(node);
             let machine = &self.nodes[node];
             let has_data = machine.role == Role::Data && machine.dir.history.is_some();
             let theirs = machine.dir.group.is_none();

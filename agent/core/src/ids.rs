@@ -334,6 +334,10 @@ pub struct FileIdentity {
     pub inode: u64,
 }
 
+/// Tells one data directory, at one time, from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mark(pub Uuid);
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -43,7 +43,7 @@ pub enum Quality {
     /// A running server's answer.
     Live,
     /// InnoDB answers, but `grastate.dat` says (or cannot deny) that the data was being changed
-    /// outside of transactions. Never leads (R7).
+    /// outside of transactions; or this is not the data that was here before. Never leads (R7).
     Suspect,
 }
 
@@ -70,6 +70,15 @@ impl StoredPosition {
         match self {
             Self::At { position, .. } => Some(*position),
             Self::Nothing | Self::Unknown => None,
+        }
+    }
+
+    /// The same where something denies that this data is what it seems to be.
+    #[must_use]
+    pub fn demoted(self) -> Self {
+        match self {
+            Self::At { position, .. } => Self::At { position, quality: Quality::Suspect },
+            Self::Nothing | Self::Unknown => self,
         }
     }
 

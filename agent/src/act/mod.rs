@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use relight_core::ids::FileIdentity;
+use relight_core::ids::{FileIdentity, Mark};
 use relight_core::lineage::order::{DatadirRequest, DatadirVerb};
 use relight_core::position::Position;
 
@@ -76,6 +76,9 @@ pub enum ActError {
     /// systemd does not say which run of the server it is ending.
     #[error("the run of the server is not known")]
     RunUnknown,
+    /// The system has no randomness to draw from.
+    #[error("no mark could be drawn")]
+    NoRandomness,
     /// The task that wrote to the disk did not end.
     #[error("an act was given up")]
     GivenUp,
@@ -184,7 +187,7 @@ impl Hands {
         &self,
         verb: DatadirVerb,
         datadir: Option<FileIdentity>,
-        position: Option<Position>,
+        (position, mark): (Option<Position>, Option<Mark>),
     ) -> Result<(), ActError> {
         let (what, unit) = match verb {
             DatadirVerb::AllowBootstrap => {
@@ -199,10 +202,11 @@ impl Hands {
             DatadirVerb::GiveUp => {
                 ("move the given up data aside", "relight-datadir@give-up.service")
             }
+            DatadirVerb::Mark => ("mark the data directory", "relight-datadir@mark.service"),
         };
         let datadir = datadir.ok_or(ActError::DatadirUnknown)?;
         let position = position.map(|position| (position.history, position.seqno));
-        let request = DatadirRequest { verb, datadir, position };
+        let request = DatadirRequest { verb, datadir, position, mark };
         self.request(what, DATADIR_REQUEST, &request).await?;
         self.unit(what, unit, UNIT_MAX).await
     }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use relight_core::evidence::record::DatadirUse;
 use tokio::time::{Instant, sleep};
 
 use super::member::Member;
 use super::round::Thread;
 use crate::act::ActError;
-use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
 use crate::snapshot::MemberPicture;
 
@@ -18,7 +16,7 @@ use crate::snapshot::MemberPicture;
 const UNDER_WAY_MAX: Duration = Duration::from_secs(10);
 const UNDER_WAY_LOOK: Duration = Duration::from_millis(20);
 
-/// Takes evidence while the server is off, and takes note of it if it is good.
+/// Takes evidence while the server is off, and takes note of it.
 ///
 /// # Errors
 /// The unit's.
@@ -29,11 +27,7 @@ pub async fn take_evidence(member: &Member) -> Result<(), ActError> {
         return Ok(());
     }
     member.hands.take_evidence().await?;
-    let evidence = Evidence::read(&member.watch.evidence_dir);
-    let free = evidence.record.is_some_and(|record| record.datadir_use == DatadirUse::Free);
-    if free {
-        member.watch.evidence_taken(run);
-    }
+    member.watch.evidence_taken(run.as_deref());
     Ok(())
 }
 
@@ -74,8 +68,9 @@ async fn is_taken_at_boot(unit: &impl BootUnit, at_the_longest: Duration) -> boo
     unit.accept()
 }
 
-/// Takes evidence of a server that is off, unless what there is still describes the data. The
-/// server replays its log for it, for minutes if there is much, so rounds go on meanwhile.
+/// Takes evidence of a server that is off, unless what there is still describes the data, and again
+/// where it came to no answer. The server replays its log for it, for minutes if there is much, so
+/// rounds go on meanwhile.
 pub async fn keep_evidence(
     member: &Arc<Member>,
     thread: &mut Thread,
@@ -87,7 +82,7 @@ pub async fn keep_evidence(
     if thread.taking.is_under_way()
         || picture.document.roster.is_witness(member.me)
         || !look.observation.server.is_off()
-        || member.watch.evidence_is_current()
+        || !member.watch.evidence_is_due(member.views.views().run.as_deref())
         || thread.backoff.waits()
     {
         return;

@@ -199,7 +199,7 @@ async fn change_datadir(
     (verb, position): (DatadirVerb, Option<Position>),
 ) -> Result<(), ActError> {
     let datadir = look.evidence.record.as_ref().and_then(|record| record.datadir.directory);
-    let changed = member.hands.change_datadir(verb, datadir, position).await;
+    let changed = member.hands.change_datadir(verb, datadir, (position, None)).await;
     if changed.is_err() {
         member.watch.evidence_is_outdated();
     }

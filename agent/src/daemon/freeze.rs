@@ -76,7 +76,7 @@ pub async fn freeze(
         );
         member.hands.stop().await?;
     }
-    if !member.watch.evidence_is_current() {
+    if !member.watch.evidence_is_proven(member.views.views().run.as_deref()) {
         take_evidence(member).await?;
     }
     let report = look(member, &document, Freshness::Anew).await.observation;

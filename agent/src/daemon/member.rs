@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use relight_core::evidence::memory::Memory;
 use relight_core::ids::{NodeId, NodeName};
 use relight_core::ledger::document::Document;
 use relight_core::lineage::permit::Standing;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::acting::Acting;
 use super::certificates::Certificates;
@@ -26,7 +28,7 @@ use crate::identity::credentials::{Credentials, CredentialsPem, LiveCredentials}
 use crate::identity::trust::CredentialsError;
 use crate::ledger::{Ledger, Voter};
 use crate::observe::glance::Glances;
-use crate::observe::node::{Memory, NodeWatch};
+use crate::observe::node::NodeWatch;
 use crate::observe::server::ServerProbe;
 use crate::peers::client::Peers;
 use crate::records::{Identity, LastDocument, Life};
@@ -226,6 +228,7 @@ impl Member {
             probe: ServerProbe::new(parts.server_socket, "relight"),
             systemd,
             memory: Mutex::new(Memory::default()),
+            begun: Instant::now(),
         };
         Ok(Arc::new(Self {
             me,

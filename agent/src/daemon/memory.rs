@@ -104,7 +104,10 @@ impl IdentityKeeper {
 /// The gate tells of each start; a stop record of an earlier run is void from then on (R4).
 impl RunLog for std::sync::Arc<ViewsKeeper> {
     fn started(&self, invocation: &str) -> Result<(), StoreError> {
-        self.change(|views| views.run = Some(invocation.to_owned()))
+        self.change(|views| {
+            views.run = Some(invocation.to_owned());
+            views.datadir.started();
+        })
     }
 }
 

@@ -1,11 +1,14 @@
-//! What has to be remembered of a server that runs: its view, and the names of members.
+//! What has to be remembered of a server that runs: its view, the names of members, and which data
+//! directory it uses.
 
 use std::sync::Arc;
 
 use relight_core::evidence::observation::NodeObservation;
 use relight_core::evidence::stored::SyncedView;
 use relight_core::files::gvwstate::{Gvwstate, SavedView};
-use relight_core::ids::Epoch;
+use relight_core::ids::{Epoch, Mark, NodeId};
+use relight_core::ledger::component::is_ours;
+use relight_core::lineage::order::DatadirVerb;
 use relight_core::recovery::plan::Because;
 use tracing::warn;
 
@@ -16,10 +19,11 @@ use crate::act::ActError;
 use crate::failure::chain;
 use crate::observe::evidence::Evidence;
 use crate::observe::node::Look;
+use crate::random::fresh_uuid;
 use crate::records::Views;
 use crate::snapshot::MemberPicture;
 
-/// Keeps what has to be remembered of a server that runs: its view, and names.
+/// Keeps what has to be remembered of a server that runs.
 pub async fn keep_views(
     member: &Arc<Member>,
     thread: &mut Thread,
@@ -35,6 +39,21 @@ pub async fn keep_views(
     let names = names_after(&views, heard);
     if names != views.identities {
         store_views(member, |views| views.identities = names).await;
+    }
+    let heard = picture.survey.observations.values();
+    let further = member.watch.witnessed(heard, &views.witnessed);
+    if !further.is_empty() {
+        let members: Vec<NodeId> = picture.document.roster.members.keys().copied().collect();
+        store_views(member, move |views| {
+            views.witnessed.extend(further);
+            views.witnessed.retain(|node, _| members.contains(node));
+        })
+        .await;
+    }
+    let ours = is_ours(&picture.document, &look.observation);
+    let settled = member.watch.certain_position(&look.observation, views.datadir.reached);
+    if let Some(settled) = settled.filter(|_| ours) {
+        store_views(member, move |views| views.datadir.reached = Some(settled)).await;
     }
 }
 
@@ -81,10 +100,27 @@ async fn store_present_view(
     entered: Epoch,
 ) -> Result<bool, ActError> {
     member.hands.take_evidence().await?;
-    let Gvwstate::View(saved) = Evidence::read(&member.watch.evidence_dir).view_file() else {
+    let evidence = Evidence::read(&member.watch.evidence_dir);
+    let Some(Gvwstate::View(saved)) = evidence.found().map(|found| found.view) else {
         return Ok(false);
     };
-    Ok(saved.members.len() == size && store_saved_view(member, &saved, entered).await)
+    let stored = saved.members.len() == size && store_saved_view(member, &saved, entered).await;
+    if stored {
+        mark_datadir(member, &evidence).await?;
+    }
+    Ok(stored)
+}
+
+/// S13: the directory that the server is Synced with is the one that is remembered from now on.
+async fn mark_datadir(member: &Arc<Member>, evidence: &Evidence) -> Result<(), ActError> {
+    let mark = Mark(fresh_uuid().map_err(|_| ActError::NoRandomness)?);
+    if !store_views(member, move |views| views.datadir.begin_marking(mark)).await {
+        return Err(ActError::GivenUp);
+    }
+    let directory = evidence.record.as_ref().and_then(|record| record.datadir.directory);
+    member.hands.change_datadir(DatadirVerb::Mark, directory, (None, Some(mark))).await?;
+    store_views(member, |views| views.datadir.marked()).await;
+    Ok(())
 }
 
 async fn store_saved_view(member: &Arc<Member>, saved: &SavedView, entered: Epoch) -> bool {

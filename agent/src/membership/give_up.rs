@@ -34,7 +34,7 @@ pub async fn data_with_a_history(host: &Host, report: &Report) -> Result<(), Fai
 async fn make_room(host: &Host, report: &Report) -> Result<(), Failure> {
     let evidence = Evidence::read(&host.config.paths.state_dir.join("evidence"));
     let datadir = evidence.record.as_ref().and_then(|record| record.datadir.directory);
-    let moved = host.hands.change_datadir(DatadirVerb::GiveUp, datadir, None).await;
+    let moved = host.hands.change_datadir(DatadirVerb::GiveUp, datadir, (None, None)).await;
     moved.map_err(|error| Failure::unexpected("failed to move the given up data aside", &error))?;
     // What is there now is nothing, and the rounds have to see that.
     look_at_ground(host).await?;

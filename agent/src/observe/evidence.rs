@@ -5,23 +5,18 @@
 
 use std::path::Path;
 
-use relight_core::evidence::frontier::Frontier;
+use relight_core::evidence::found::Found;
 use relight_core::evidence::record::{
-    EvidenceRecord, OptionValue, RecoveryRun, StopExit, StopRecord as StopFile,
+    EvidenceRecord, OptionValue, ServerTraces, StopExit, StopRecord as StopFile,
 };
-use relight_core::evidence::stored::{
-    Datadir, StopRecord, SyncedView, ViewRecords, frontier, stored_position,
-};
-use relight_core::files::grastate::{Grastate, parse_grastate};
-use relight_core::files::gvwstate::{Gvwstate, SavedView, ViewFault, parse_gvwstate};
-use relight_core::files::recovered::{Recovered, parse_recovered};
-use relight_core::ids::Epoch;
-use relight_core::position::StoredPosition;
+use relight_core::evidence::stored::StopRecord;
+use relight_core::files::gvwstate::{Gvwstate, ViewFault, parse_gvwstate};
 
 use crate::codec::{CodecError, FRAME_BYTES_MAX, Record, decode};
 use crate::units::durable;
 use crate::units::evidence::EVIDENCE_RECORD;
 use crate::units::stop_hook::STOP_RECORD;
+use crate::units::traces::traces;
 
 /// Galera's port for group communication.
 const GROUP_PORT: u16 = 4567;
@@ -47,70 +42,25 @@ impl Evidence {
         Self { record, stop, trouble }
     }
 
-    /// How far the data came, as the files of a stopped server show it.
+    /// What the unit found, read.
     #[must_use]
-    pub fn position(&self) -> StoredPosition {
-        let Some(record) = &self.record else { return StoredPosition::Unknown };
-        let grastate = match record.grastate.known() {
-            Some(bytes) => parse_grastate(bytes),
-            None => Grastate::Unreadable,
-        };
-        let recovered = match &record.recovery {
-            RecoveryRun::Ended { exit_code: Some(0), log_tail } => parse_recovered(log_tail),
-            RecoveryRun::Ended { .. }
-            | RecoveryRun::ServerMayRun
-            | RecoveryRun::NoDatabase
-            | RecoveryRun::TransferUnfinished
-            | RecoveryRun::NotStarted { .. } => Recovered::NotRun,
-        };
-        stored_position(&Datadir {
-            grastate,
-            recovered,
-            state_transfer_cut: record.leftovers.unfinished(),
-            empty: record.recovery == RecoveryRun::NoDatabase,
-        })
+    pub fn found(&self) -> Option<Found> {
+        self.record.as_ref().map(Found::of)
     }
 
-    /// The view file as it was copied.
+    /// What the stop hooks left, read: the run that it is about, and what became of it.
     #[must_use]
-    pub fn view_file(&self) -> Gvwstate {
-        let copy = self.record.as_ref().and_then(|record| record.gvwstate.known());
-        copy.map_or(Gvwstate::Unusable { why: ViewFault::Cut }, parse_gvwstate)
+    pub fn last_stop(&self) -> Option<(&str, StopRecord)> {
+        let stop = self.stop.as_ref()?;
+        let view = stop.gvwstate.known().map(parse_gvwstate);
+        let view = view.unwrap_or(Gvwstate::Unusable { why: ViewFault::Cut });
+        Some((&stop.invocation, StopRecord { view, clean: stop.exit == StopExit::Clean }))
     }
 
-    /// The last primary view that this node knows of. `run` is the invocation of the last start
-    /// that the gate let through: a stop record of an earlier run says nothing any more.
+    /// What the last server has left in the directory that the evidence is of, as it is now.
     #[must_use]
-    pub fn frontier(
-        &self,
-        synced: Option<SyncedView>,
-        entered: Option<Epoch>,
-        run: Option<&str>,
-    ) -> Frontier {
-        let stop = self.stop.as_ref().filter(|stop| run.is_none_or(|run| stop.invocation == run));
-        let stop = stop.map(|stop| StopRecord {
-            view: stop
-                .gvwstate
-                .known()
-                .map_or(Gvwstate::Unusable { why: ViewFault::Cut }, parse_gvwstate),
-            clean: stop.exit == StopExit::Clean,
-        });
-        let fresh = self.position() == StoredPosition::Nothing && synced.is_none();
-        frontier(&ViewRecords { gvwstate: self.view_file(), stop, synced, entered, fresh })
-    }
-
-    /// Every name that Galera gave this node, as far as the files tell.
-    #[must_use]
-    pub fn own_views(&self) -> Vec<SavedView> {
-        let stop = self.stop.as_ref().and_then(|stop| stop.gvwstate.known()).map(parse_gvwstate);
-        [Some(self.view_file()), stop]
-            .into_iter()
-            .flatten()
-            .filter_map(|file| match file {
-                Gvwstate::View(view) => Some(view),
-                Gvwstate::Absent | Gvwstate::Unusable { .. } => None,
-            })
-            .collect()
+    pub fn traces_now(&self) -> Option<ServerTraces> {
+        traces(Path::new(&self.record.as_ref()?.datadir.path))
     }
 
     /// `pc.weight` in force: the default is one (facts/galera.md 1.10).

@@ -2,28 +2,34 @@
 //!
 //! Facts only. Where a source does not answer, its part is unknown.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use relight_core::evidence::frontier::{Exit, Frontier, ViewFile, ViewMember};
+use relight_core::evidence::currency::{Currency, Sight};
+use relight_core::evidence::directory::Denial;
+use relight_core::evidence::ending::EndingLook;
+use relight_core::evidence::frontier::ViewMember;
+use relight_core::evidence::memory::{self, Memory};
 use relight_core::evidence::observation::{
-    Component, LiveGalera, NodeObservation, Served, ServerState, WsrepState,
+    Component, LiveGalera, NodeObservation, Served, ServerState, Witnessed, WsrepState,
 };
-use relight_core::evidence::record::DatadirUse;
-use relight_core::evidence::stored::SyncedView;
+use relight_core::evidence::record::RecoveryRun;
+use relight_core::files::gvwstate::Gvwstate;
 use relight_core::files::wsrep_status::{
     ComponentStatus, LocalState, WsrepStatus, parse_wsrep_status,
 };
-use relight_core::ids::{AcceptorId, BootId, GcommId, Incarnation, NodeId, Seqno, Uuid};
+use relight_core::ids::{AcceptorId, BootId, GcommId, Incarnation, NodeId, Uuid};
 use relight_core::ledger::roster::Roster;
 use relight_core::lineage::permit::Standing;
-use relight_core::position::{Position, Quality, StoredPosition};
+use relight_core::moment::Moment;
+use relight_core::position::Position;
 use tokio::time::{Instant, sleep};
 
-use super::ending::{Ending, EndingLook, processor_time};
 use super::evidence::{Evidence, Setting, setting};
 use super::listening::{NETWORK, listens};
+use super::processor_time::processor_time;
 use super::server::{Freshness, ServerAnswer, ServerFacts, ServerProbe};
 use crate::records::Views;
 use crate::systemd::{Systemd, SystemdError, UnitState};
@@ -34,9 +40,6 @@ use crate::units::start_scripts::{CONTROL_GROUPS, at_work};
 const REFUSAL_MAX: Duration = Duration::from_millis(600);
 /// How often it is looked at meanwhile.
 const REFUSAL_LOOK: Duration = Duration::from_millis(20);
-
-/// How long a joiner may receive without a step forward.
-const RECEIVING: Duration = Duration::from_secs(60);
 
 /// What the other parts of the daemon know of this node at the moment of looking.
 #[derive(Debug)]
@@ -70,35 +73,8 @@ pub struct NodeWatch {
     pub systemd: Systemd,
     /// What lasts from one look to the next.
     pub memory: Mutex<Memory>,
-}
-
-/// What lasts from one look to the next.
-#[derive(Debug, Default)]
-pub struct Memory {
-    sequence: u64,
-    /// Since when a server has been up without a primary component.
-    alone_since: Option<Instant>,
-    /// Where it was at the last look.
-    alone_at: Option<Seqno>,
-    /// Evidence was taken after the server was last seen running, so its position is today's.
-    pub evidence_is_current: bool,
-    /// The last start that the gate had let through when the evidence was taken.
-    evidence_run: Option<String>,
-    /// No start has passed the gate in this boot yet.
-    untouched: Option<Untouched>,
-    /// How the end of a server that was told to stop comes on.
-    ending: Ending,
-    /// The last start that the gate had let through, and whether its server has last said that it
-    /// is in no primary component.
-    parted: (Option<String>, bool),
-}
-
-/// This boot has had no server yet: what its evidence unit finds is of today, whenever it ends.
-#[derive(Debug)]
-struct Untouched {
-    boot: BootId,
-    /// The last start that the gate let through, in an earlier boot.
-    run: Option<String>,
+    /// When this life began: the beginning of its moments.
+    pub begun: Instant,
 }
 
 /// One look, with what only this node needs.
@@ -114,85 +90,86 @@ pub struct Look {
     pub unit: Option<UnitState>,
 }
 
-impl Memory {
-    fn accept_boot_evidence(&mut self, evidence: &Evidence, run: Option<&str>) -> bool {
-        // A look may have taken note of it a moment ago.
-        if self.evidence_is_current && self.evidence_run.as_deref() == run {
-            return true;
-        }
-        let Some(untouched) = &self.untouched else { return false };
-        let accepted = untouched.run.as_deref() == run
-            && evidence.record.as_ref().is_some_and(|record| {
-                record.boot == untouched.boot && record.datadir_use == DatadirUse::Free
-            });
-        if accepted {
-            self.evidence_is_current = true;
-            self.evidence_run = run.map(str::to_owned);
-            self.untouched = None;
-        }
-        accepted
-    }
-}
-
-impl Memory {
-    /// Notes what the server says of its component; gives what this run of it has last said.
-    fn note_parted(
-        &mut self,
-        server: ServerState,
-        status: Option<&WsrepStatus>,
-        run: Option<&str>,
-    ) -> bool {
-        if self.parted.0.as_deref() != run || server.is_off() {
-            self.parted = (run.map(str::to_owned), false);
-        }
-        match status.map(|status| status.component) {
-            Some(ComponentStatus::NonPrimary) => self.parted.1 = true,
-            // A server without Galera calls itself disconnected, and serves.
-            Some(ComponentStatus::Primary | ComponentStatus::Disconnected) => self.parted.1 = false,
-            Some(ComponentStatus::Unknown) | None => {}
-        }
-        self.parted.1
-    }
-}
-
 impl NodeWatch {
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn now(&self) -> Moment {
+        Moment::after_beginning(self.begun.elapsed())
+    }
+
+    /// Asks the memory about the evidence as it lies there, with the server off. `run` is the last
+    /// start that the gate let through.
+    fn with_evidence<T>(
+        &self,
+        run: Option<&str>,
+        ask: impl FnOnce(&mut Currency, &Sight<'_>, Moment) -> T,
+    ) -> T {
+        let evidence = Evidence::read(&self.evidence_dir);
+        let (found, traces) = (evidence.found(), evidence.traces_now());
+        let server = ServerState::Stopped;
+        let sight = Sight { server, found: found.as_ref(), traces: traces.as_ref(), run };
+        ask(&mut self.memory().currency, &sight, self.now())
+    }
+
     /// Evidence has just been taken while the server was off. `run` is the last start that the
-    /// gate let through.
-    pub fn evidence_taken(&self, run: Option<String>) {
-        let mut memory = self.memory();
-        memory.evidence_is_current = true;
-        memory.evidence_run = run;
+    /// gate had let through before.
+    pub fn evidence_taken(&self, run: Option<&str>) {
+        self.with_evidence(run, Currency::take);
     }
 
     /// The configuration under which evidence was taken has changed.
     pub fn evidence_is_outdated(&self) {
-        let mut memory = self.memory();
-        memory.evidence_is_current = false;
-        memory.untouched = None;
+        self.memory().currency.outdate();
     }
 
     /// This is the first life of the daemon in this boot, so no start has passed the gate in it.
     /// `run` is the last one that did before.
     pub fn boot_is_untouched(&self, boot: BootId, run: Option<String>) {
-        self.memory().untouched = Some(Untouched { boot, run });
+        self.memory().currency.boot_is_untouched(boot, run);
     }
 
-    /// Whether the evidence that the unit takes at boot is there, of a server that is off, or is
-    /// taken note of already; it is current then. `run` is the last start that the gate let
-    /// through.
+    /// Whether the evidence that the unit takes at boot is there and of today, or is taken note of
+    /// already. `run` is the last start that the gate let through.
     pub fn accept_boot_evidence(&self, run: Option<&str>) -> bool {
-        let evidence = Evidence::read(&self.evidence_dir);
-        self.memory().accept_boot_evidence(&evidence, run)
+        self.with_evidence(run, Currency::accept_of_boot)
     }
 
-    /// Whether the newest evidence still describes the data.
-    #[must_use]
-    pub fn evidence_is_current(&self) -> bool {
-        self.memory().evidence_is_current
+    /// Notes where the data of a server stands, if it is Synced; gives a position that is certainly
+    /// on its disk and worth keeping beside the one that is kept.
+    pub fn certain_position(
+        &self,
+        own: &NodeObservation,
+        kept: Option<Position>,
+    ) -> Option<Position> {
+        let synced_at = own.is_synced().then(|| own.position.at()).flatten();
+        self.memory().settling.note(synced_at, kept, self.now())
+    }
+
+    /// Notes how far the others have come; gives what of it is to be kept from now on.
+    pub fn witnessed<'a>(
+        &self,
+        reports: impl Iterator<Item = &'a NodeObservation>,
+        kept: &BTreeMap<NodeId, Witnessed>,
+    ) -> BTreeMap<NodeId, Witnessed> {
+        let (mut memory, now) = (self.memory(), self.now());
+        let others = reports.filter(|report| report.node != self.me);
+        let next = others.filter_map(|report| {
+            let next = memory.witness.note(report, kept.get(&report.node), now)?;
+            Some((report.node, next))
+        });
+        next.collect()
+    }
+
+    /// Whether evidence of a server that is off has to be taken.
+    pub fn evidence_is_due(&self, run: Option<&str>) -> bool {
+        self.with_evidence(run, |currency, sight, now| currency.is_due(sight, now))
+    }
+
+    /// Whether the newest evidence is proven to describe the data of a server that is off (R2).
+    pub fn evidence_is_proven(&self, run: Option<&str>) -> bool {
+        self.with_evidence(run, |currency, sight, _| currency.is_proven(sight))
     }
 
     /// Looks once. Bounded in time by the time-outs of its sources.
@@ -208,35 +185,44 @@ impl NodeWatch {
             ServerAnswer::Absent | ServerAnswer::Refused { .. } | ServerAnswer::Silent => None,
         };
         let status = facts.as_ref().map(|facts| parse_wsrep_status(&facts.status));
-        let in_primary = status.as_ref().is_some_and(|it| it.component == ComponentStatus::Primary);
-        let run = context.views.run.as_deref();
-        let at = status.as_ref().and_then(|status| status.last_committed);
-        // What a joiner receives before it applies the first of it is not seen from here.
-        let joins = status.as_ref().is_some_and(|it| it.local_state == LocalState::Joining);
-        let grace = if joins { context.merge_grace.max(RECEIVING) } else { context.merge_grace };
-        let lingering = self.note((server, in_primary, at), run, grace);
-        let (stop_hangs, parted) = {
-            let mut memory = self.memory();
-            if server.is_off() {
-                memory.accept_boot_evidence(&evidence, run);
-            }
-            let hangs = memory.ending.note(ending, Instant::now());
-            (hangs, memory.note_parted(server, status.as_ref(), run))
-        };
+        let found = evidence.found();
+        let stop = evidence.last_stop();
         let mut identities = context.views.identities.clone();
-        learn_names(&mut identities, self.me, &evidence, facts.as_deref(), context.roster);
+        // The view of another directory names another node.
+        let remembered = &context.views.datadir;
+        let own = found.as_ref().filter(|found| found.denial(remembered).is_none());
+        let files = [own.map(|it| &it.view), stop.as_ref().map(|(_, it)| &it.view)];
+        learn_names(&mut identities, self.me, files, facts.as_deref(), context.roster);
         let galera = facts
             .as_deref()
             .zip(status.as_ref())
             .map(|(facts, status)| live(facts, status, &identities));
-        let position = self.position(server, status.as_ref(), &evidence);
-        let frontier = self.frontier(server, &context, &evidence);
-        let (weight, quorum_ignored) = votes(&evidence, facts.as_deref());
-        let sequence = {
-            let mut memory = self.memory();
-            memory.sequence += 1;
-            memory.sequence
+        let traces = evidence.traces_now();
+        let sight = Sight {
+            server,
+            found: found.as_ref(),
+            traces: traces.as_ref(),
+            run: context.views.run.as_deref(),
         };
+        let seen = self.memory().look(
+            memory::Look {
+                sight,
+                galera: galera.as_ref(),
+                own_history: status.as_ref().and_then(|status| status.local_history),
+                ending,
+                stop,
+                synced: context.views.last.as_ref(),
+                entered: context.standing.entered,
+                remembered,
+                merge_grace: context.merge_grace,
+            },
+            self.now(),
+        );
+        warnings.extend(seen.denial.map(|denial| denial_words(denial, &evidence)));
+        if seen.recovery_failed {
+            warnings.push(failure_words(&evidence));
+        }
+        let (weight, quorum_ignored) = votes(&evidence, facts.as_deref());
         let standing = context.standing;
         let served =
             if standing.closed_since_start { Served::NotSinceStart } else { Served::Possibly };
@@ -244,7 +230,7 @@ impl NodeWatch {
             node: self.me,
             incarnation: self.incarnation,
             acceptor: context.acceptor,
-            sequence,
+            sequence: seen.sequence,
             frozen: standing.frozen,
             permit: standing.permit,
             formed_in: standing.formed_in,
@@ -252,17 +238,19 @@ impl NodeWatch {
             server,
             unpermitted,
             galera,
-            position,
-            frontier,
+            position: seen.position,
+            recovery_failed: seen.recovery_failed,
+            frontier: seen.frontier,
             served,
             reached: standing.reached,
             weight,
             quorum_ignored,
-            lingering,
-            stop_hangs,
-            parted,
+            lingering: seen.lingering,
+            stop_hangs: seen.stop_hangs,
+            parted: seen.parted,
             stopped_by_request: context.views.stopped_by_request,
             identities,
+            witnessed: context.views.witnessed.clone(),
             warnings,
         };
         Look { observation, evidence, facts, unit: unit.ok() }
@@ -293,85 +281,34 @@ impl NodeWatch {
             sleep(REFUSAL_LOOK).await;
         }
     }
-
-    /// Notes whether a server is up without a primary component, and for how long it has been so
-    /// without a step forward: one that catches up is at work.
-    ///
-    /// Evidence is outdated by a server that answers, and by a start that the gate let through. A
-    /// start that the gate refused shows as starting too, and has touched nothing.
-    fn note(
-        &self,
-        (server, in_primary, at): (ServerState, bool, Option<Seqno>),
-        run: Option<&str>,
-        grace: Duration,
-    ) -> bool {
-        let mut memory = self.memory();
-        let runs = matches!(server, ServerState::Running | ServerState::Hung);
-        if runs || memory.evidence_run.as_deref() != run {
-            memory.evidence_is_current = false;
-        }
-        if runs {
-            memory.untouched = None;
-        }
-        let alone = matches!(server, ServerState::Running | ServerState::Starting) && !in_primary;
-        let moved = std::mem::replace(&mut memory.alone_at, at) != at;
-        memory.alone_since = match (alone, memory.alone_since) {
-            (false, _) => None,
-            (true, Some(since)) if !moved => Some(since),
-            (true, _) => Some(Instant::now()),
-        };
-        memory.alone_since.is_some_and(|since| since.elapsed() >= grace)
-    }
-
-    fn position(
-        &self,
-        server: ServerState,
-        status: Option<&WsrepStatus>,
-        evidence: &Evidence,
-    ) -> StoredPosition {
-        if let Some(status) = status {
-            let history = status.local_history.or(status.cluster_history);
-            return match history.zip(status.last_committed) {
-                Some((history, seqno)) => StoredPosition::At {
-                    position: Position { history, seqno },
-                    quality: Quality::Live,
-                },
-                None => StoredPosition::Unknown,
-            };
-        }
-        if server.is_off() && self.evidence_is_current() {
-            evidence.position()
-        } else {
-            StoredPosition::Unknown
-        }
-    }
-
-    fn frontier(
-        &self,
-        server: ServerState,
-        context: &Context<'_>,
-        evidence: &Evidence,
-    ) -> Frontier {
-        let synced = context.views.last.clone();
-        if server.is_off() && self.evidence_is_current() {
-            let run = context.views.run.as_deref();
-            return evidence.frontier(synced, context.standing.entered, run);
-        }
-        // While it runs, what the agent recorded is what it would leave behind.
-        synced.map_or(Frontier::Unknown, |synced| Frontier::Known {
-            view: view_of(&synced),
-            exit: Exit::Crashed,
-            file: ViewFile::Absent,
-            synced: true,
-        })
-    }
 }
 
-fn view_of(synced: &SyncedView) -> relight_core::evidence::frontier::View {
-    relight_core::evidence::frontier::View {
-        stamp: synced.stamp,
-        members: synced.members.iter().copied().map(ViewMember::Stranger).collect(),
-    }
+/// What is to be told of a recovery that came to no answer.
+fn failure_words(evidence: &Evidence) -> String {
+    let why = evidence.record.as_ref().map_or_else(String::new, |record| match &record.recovery {
+        _ if record.datadir.directory.is_none() => format!("{} is not there", record.datadir.path),
+        RecoveryRun::NotStarted { why } => why.clone(),
+        RecoveryRun::Ended { exit_code: Some(0), .. } => "the server named none".to_owned(),
+        RecoveryRun::Ended { exit_code: Some(code), .. } => format!("the server ended with {code}"),
+        RecoveryRun::Ended { exit_code: None, .. } => "the server was killed".to_owned(),
+        RecoveryRun::NoDatabase | RecoveryRun::ServerMayRun | RecoveryRun::TransferUnfinished => {
+            format!("{} holds no database that can be read", record.datadir.path)
+        }
+    });
+    format!(
+        "the position could not be recovered ({why}) and is asked for again: see \
+         `journalctl -u relight-evidence`, the free space and the mounts"
+    )
+}
+
+/// What is to be told of a data directory that is not the one of before.
+fn denial_words(denial: Denial, evidence: &Evidence) -> String {
+    let path = evidence.record.as_ref().map_or("the data directory", |it| &it.datadir.path);
+    let why = match denial {
+        Denial::OtherMark => "is not the one that the server last used here: its mark is another",
+        Denial::SetBack => "was set back: it ends before a position that it had",
+    };
+    format!("{path} {why}; its position is suspect until it has joined again")
 }
 
 /// Whether the gate is being asked, or has refused: from `condition` a unit goes on to `start-pre`
@@ -455,7 +392,7 @@ fn server_state(
 fn live(
     facts: &ServerFacts,
     status: &WsrepStatus,
-    identities: &std::collections::BTreeMap<GcommId, NodeId>,
+    identities: &BTreeMap<GcommId, NodeId>,
 ) -> LiveGalera {
     let members = facts
         .members
@@ -501,14 +438,16 @@ fn live(
 /// Adds the names that Galera gives to nodes: this node's own from its files, those of the members
 /// of its component from the server.
 fn learn_names(
-    identities: &mut std::collections::BTreeMap<GcommId, NodeId>,
+    identities: &mut BTreeMap<GcommId, NodeId>,
     me: NodeId,
-    evidence: &Evidence,
+    files: [Option<&Gvwstate>; 2],
     facts: Option<&ServerFacts>,
     roster: &Roster,
 ) {
-    for view in evidence.own_views() {
-        identities.insert(view.my_uuid, me);
+    for file in files.into_iter().flatten() {
+        if let Gvwstate::View(view) = file {
+            identities.insert(view.my_uuid, me);
+        }
     }
     let Some(facts) = facts else { return };
     if let Some(own) = parse_wsrep_status(&facts.status).gcomm {

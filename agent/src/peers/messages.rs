@@ -90,5 +90,5 @@ impl Record for Question {
 
 impl Record for Answer {
     const KIND: RecordKind = RecordKind::PeerAnswer;
-    const VERSION: u16 = 4;
+    const VERSION: u16 = 5;
 }

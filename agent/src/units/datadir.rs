@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use relight_core::evidence::directory::MarkFile;
 use relight_core::evidence::record::{DatadirUse, FileCopy};
 use relight_core::files::grastate::render_grastate;
 use relight_core::lineage::order::{DatadirRequest, DatadirVerb};
@@ -31,7 +32,8 @@ const COPIES_MAX: u64 = 16;
 
 impl Record for DatadirRequest {
     const KIND: RecordKind = RecordKind::DatadirRequest;
-    const VERSION: u16 = 1;
+    // Written right before it is read: no older one is ever carried out.
+    const VERSION: u16 = 2;
 }
 
 /// Where a verb works.
@@ -66,6 +68,7 @@ pub const fn word(verb: DatadirVerb) -> &'static str {
         DatadirVerb::ForgetView => "forget-view",
         DatadirVerb::ForceStateTransfer => "force-state-transfer",
         DatadirVerb::GiveUp => "give-up",
+        DatadirVerb::Mark => "mark",
     }
 }
 
@@ -79,6 +82,8 @@ pub fn run(verb: DatadirVerb, places: &Places) -> Result<(), UnitError> {
     let request = read_request(verb, places)?;
     let hint = "stop the server first; `agentctl status` says whether it runs";
     match locks::datadir_use(&places.datadir) {
+        // The mark is nothing to a server, and says that it runs here.
+        _ if verb == DatadirVerb::Mark => {}
         DatadirUse::Free => {}
         DatadirUse::Held { file, pid } => {
             let who = pid.map(|pid| format!(" by process {pid}")).unwrap_or_default();
@@ -94,31 +99,37 @@ pub fn run(verb: DatadirVerb, places: &Places) -> Result<(), UnitError> {
         let what = format!("failed to {} in `{}`", word(verb), places.datadir.display());
         UnitError::because(what, error, "is the disk full, or mounted read-only?")
     };
-    match (verb, request.position) {
-        (DatadirVerb::AllowBootstrap, Some((history, seqno))) => {
+    match (verb, request.position, request.mark) {
+        (DatadirVerb::Mark, None, Some(mark)) => {
+            write(places, evidence::DIRECTORY_MARK, &MarkFile::text(mark)).map_err(failed)
+        }
+        (DatadirVerb::AllowBootstrap, Some((history, seqno)), None) => {
             keep_copy(places, "grastate.dat").map_err(failed)?;
             let text = render_grastate(Some(history), Some(seqno), true);
             write(places, "grastate.dat", &text).map_err(failed)
         }
-        (DatadirVerb::ForgetView, None) => {
+        (DatadirVerb::ForgetView, None, None) => {
             keep_copy(places, "gvwstate.dat").map_err(failed)?;
             durable::remove(&places.datadir, "gvwstate.dat").map_err(failed)
         }
-        (DatadirVerb::ForceStateTransfer, None) => {
+        (DatadirVerb::ForceStateTransfer, None, None) => {
             // Both copies before the first removal, so that no crash loses one.
             keep_copy(places, "gvwstate.dat").map_err(failed)?;
             keep_copy(places, "grastate.dat").map_err(failed)?;
             durable::remove(&places.datadir, "gvwstate.dat").map_err(failed)?;
             durable::remove(&places.datadir, "grastate.dat").map_err(failed)
         }
-        (DatadirVerb::GiveUp, None) => {
+        (DatadirVerb::GiveUp, None, None) => {
             keep_copy(places, "gvwstate.dat").map_err(failed)?;
             keep_copy(places, "grastate.dat").map_err(failed)?;
             give_up(&places.datadir).map_err(failed)
         }
-        (_, position) => {
-            let given = if position.is_some() { "given" } else { "missing" };
-            let what = format!("the request for {} does not fit: position {given}", word(verb));
+        (_, position, mark) => {
+            let given = |given| if given { "given" } else { "missing" };
+            let (position, mark) = (given(position.is_some()), given(mark.is_some()));
+            let word = word(verb);
+            let what =
+                format!("the request for {word} does not fit: position {position}, mark {mark}");
             Err(UnitError::new(what, "this is relightd's mistake; please report it"))
         }
     }

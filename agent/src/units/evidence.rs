@@ -6,18 +6,20 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use relight_core::evidence::record::{
-    DatadirIdentity, DatadirUse, EvidenceRecord, FileCopy, RecoveryRun, TransferLeftovers,
+    DatadirIdentity, DatadirUse, EvidenceRecord, FileCopy, RecoveryRun, ServerOptions,
+    TransferLeftovers,
 };
 use relight_core::ids::{BootId, FileIdentity};
+use serde::{Deserialize, Serialize};
 
 use super::server_options::EffectiveOptions;
+use super::traces::{identity, traces};
 use super::{UnitError, durable, locks};
-use crate::codec::{Record, RecordKind, decode, encode};
+use crate::codec::{CodecError, Record, RecordKind, decode, decode_payload, encode};
 
 /// The unit that takes the evidence.
 pub const EVIDENCE_UNIT: &str = "relight-evidence.service";
@@ -28,8 +30,8 @@ pub const EVIDENCE_DIR: &str = "/run/relight-evidence";
 /// Name of the record.
 pub const EVIDENCE_RECORD: &str = "evidence.record";
 
-/// The epoch mark inside the datadir (R17).
-pub const EPOCH_MARK: &str = "relight-epoch.mark";
+/// The file inside the datadir that says which datadir it is.
+pub const DIRECTORY_MARK: &str = "relight-datadir.mark";
 
 /// The variable in which a unit gets the identity of the boot (`%b`).
 pub const BOOT_ID_VARIABLE: &str = "RELIGHT_BOOT_ID";
@@ -48,7 +50,48 @@ const LEFTOVER_NAMES: [&str; 5] =
 
 impl Record for EvidenceRecord {
     const KIND: RecordKind = RecordKind::Evidence;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        match version {
+            1 => Ok(decode_payload::<RecordV1>(payload)?.into()),
+            _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
+        }
+    }
+}
+
+/// [`EvidenceRecord`] in format 1, without traces.
+#[derive(Debug, Serialize, Deserialize)]
+struct RecordV1 {
+    number: u64,
+    boot: BootId,
+    datadir: DatadirIdentity,
+    datadir_use: DatadirUse,
+    grastate: FileCopy,
+    gvwstate: FileCopy,
+    leftovers: TransferLeftovers,
+    options: ServerOptions,
+    recovery: RecoveryRun,
+}
+
+impl From<RecordV1> for EvidenceRecord {
+    fn from(old: RecordV1) -> Self {
+        let RecordV1 { number, boot, datadir, datadir_use, grastate, gvwstate, .. } = old;
+        let RecordV1 { leftovers, options, recovery, .. } = old;
+        let traces = None;
+        Self {
+            number,
+            boot,
+            datadir,
+            datadir_use,
+            grastate,
+            gvwstate,
+            leftovers,
+            options,
+            recovery,
+            traces,
+        }
+    }
 }
 
 /// Takes the evidence and stores it in `evidence_dir`.
@@ -105,6 +148,7 @@ fn take(
     } else {
         recover(datadir)
     };
+    let traces = traces(datadir);
     // A server that came up meanwhile makes the copies doubtful; that has to be seen.
     let datadir_use = match before {
         DatadirUse::Free => locks::datadir_use(datadir),
@@ -120,6 +164,7 @@ fn take(
         leftovers,
         options: options.for_evidence(),
         recovery,
+        traces,
     })
 }
 
@@ -203,7 +248,7 @@ fn identify(datadir: &Path) -> DatadirIdentity {
         directory: directory_identity(datadir),
         tablespace: tablespace.as_ref().map(identity),
         tablespace_bytes: tablespace.map(|meta| meta.len()),
-        epoch_mark: copy(datadir, EPOCH_MARK),
+        mark: copy(datadir, DIRECTORY_MARK),
     }
 }
 
@@ -211,10 +256,6 @@ fn identify(datadir: &Path) -> DatadirIdentity {
 #[must_use]
 pub fn directory_identity(datadir: &Path) -> Option<FileIdentity> {
     fs::metadata(datadir).ok().filter(fs::Metadata::is_dir).as_ref().map(identity)
-}
-
-fn identity(meta: &fs::Metadata) -> FileIdentity {
-    FileIdentity { device: meta.dev(), inode: meta.ino() }
 }
 
 fn transfer_leftovers(datadir: &Path) -> TransferLeftovers {

@@ -19,6 +19,7 @@ pub mod server_options;
 pub mod start_scripts;
 pub mod stop_hook;
 pub mod systemctl;
+pub mod traces;
 
 use std::fmt;
 

@@ -116,8 +116,7 @@ fn judged(seen: Seen<'_>) -> v1::Verdict {
         Verdict::Decide { epoch, formation } => {
             at_work(format!("epoch {epoch} is decided now: {}", formation_words(seen, formation)))
         }
-        // Not a hold that a person could end: the evidence unit is at work, and says so when it
-        // fails.
+        // Not a hold that a person could end: the evidence unit is at work.
         Verdict::Hold(Hold::PositionUnusable { nodes }) if being_recovered(seen, nodes) => say(
             VerdictState::Recovering,
             Reason::Gathering,
@@ -131,7 +130,9 @@ fn judged(seen: Seen<'_>) -> v1::Verdict {
 fn being_recovered(seen: Seen<'_>, nodes: &BTreeSet<NodeId>) -> bool {
     nodes.iter().all(|node| {
         seen.member.survey.observations.get(node).is_some_and(|report| {
-            report.server.is_off() && report.position == StoredPosition::Unknown
+            report.server.is_off()
+                && report.position == StoredPosition::Unknown
+                && !report.recovery_failed
         })
     })
 }

@@ -2,8 +2,17 @@
 //!
 //! Facts only. What follows from them is decided in [`crate::recovery`].
 
+pub mod currency;
+pub mod directory;
+pub mod ending;
+pub mod found;
 pub mod frontier;
+pub mod lingering;
+pub mod memory;
 pub mod observation;
 pub mod record;
+#[cfg(test)]
+mod sample;
 pub mod stored;
 pub mod survey;
+pub mod witness;

@@ -110,6 +110,17 @@ pub enum Served {
     NotSinceStart,
 }
 
+/// How far one node had come when somebody else heard it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witnessed {
+    /// The life of its agent.
+    pub incarnation: Incarnation,
+    /// The newest epoch that it had entered.
+    pub entered: Option<Epoch>,
+    /// Where its data certainly was, in that epoch.
+    pub reached: Option<Position>,
+}
+
 /// What one agent saw of its own node at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeObservation {
@@ -138,6 +149,8 @@ pub struct NodeObservation {
     pub galera: Option<LiveGalera>,
     /// How far the data has come.
     pub position: StoredPosition,
+    /// The last recovery of the position came to no answer; it is tried again.
+    pub recovery_failed: bool,
     /// The last primary view.
     pub frontier: Frontier,
     /// Whether acknowledged rows may depend on this server's last run.
@@ -165,6 +178,8 @@ pub struct NodeObservation {
     /// Which names in Galera's views belong to which node, as far as this agent has learned. Its
     /// own are always among them, so that all members of a view together can name it.
     pub identities: BTreeMap<GcommId, NodeId>,
+    /// How far this agent has seen the others come ([`super::witness`]).
+    pub witnessed: BTreeMap<NodeId, Witnessed>,
     /// Things to show, one sentence each.
     pub warnings: Vec<String>,
 }

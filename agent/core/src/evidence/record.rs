@@ -38,6 +38,32 @@ impl FileCopy {
     }
 }
 
+/// What stood beside the name of one file at one moment. Whoever writes to the file changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileStamp {
+    /// Which file.
+    pub identity: FileIdentity,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was last written to: seconds and nanoseconds of the machine's clock.
+    pub modified: (i64, i64),
+    /// When it was last changed in any way. Nobody can set this back.
+    pub changed: (i64, i64),
+}
+
+/// What every start of a server leaves in its datadir, whoever started it: a start writes to these
+/// files before it lets anybody in. Equal traces prove that no server has run in between.
+///
+/// Times are compared for equality only, and never with a clock.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ServerTraces {
+    /// The directory itself.
+    pub directory: FileIdentity,
+    /// Aria's control file, the redo log and the system tablespace; nothing where there is no such
+    /// file.
+    pub files: [Option<FileStamp>; 3],
+}
+
 /// Which datadir was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatadirIdentity {
@@ -49,8 +75,8 @@ pub struct DatadirIdentity {
     pub tablespace: Option<FileIdentity>,
     /// Size of the system tablespace in bytes.
     pub tablespace_bytes: Option<u64>,
-    /// The epoch mark that Relight keeps inside the datadir (R17).
-    pub epoch_mark: FileCopy,
+    /// The mark that Relight keeps inside the datadir ([`super::directory`]).
+    pub mark: FileCopy,
 }
 
 /// Whether a server held the datadir, by the file locks that it takes.
@@ -159,6 +185,8 @@ pub struct EvidenceRecord {
     pub options: ServerOptions,
     /// The position that InnoDB knows.
     pub recovery: RecoveryRun,
+    /// What the last server left, after that recovery; nothing where it could not be seen.
+    pub traces: Option<ServerTraces>,
 }
 
 /// How a server ended, as far as its stop hooks know (R4).

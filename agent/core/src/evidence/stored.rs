@@ -216,7 +216,9 @@ impl SyncedView {
         Self { stamp, members: saved.members.iter().map(|(name, _)| *name).collect() }
     }
 
-    fn view(&self) -> View {
+    /// The view itself.
+    #[must_use]
+    pub fn view(&self) -> View {
         View { stamp: self.stamp, members: strangers(&self.members) }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frontier::{Frontier, ViewMember};
 use super::observation::NodeObservation;
+use super::witness::weigh;
 use crate::ids::{AcceptorId, GcommId, NodeId};
 
 /// All observations that one agent holds from one round.
@@ -19,7 +20,8 @@ pub struct Survey {
 
 impl Survey {
     /// A survey of the given answers. Members of views that one agent could not name are named
-    /// with what the others have learned.
+    /// with what the others have learned, and whoever is behind what another one has seen of it is
+    /// suspect.
     #[must_use]
     pub fn of(observations: impl IntoIterator<Item = NodeObservation>) -> Self {
         let mut observations: BTreeMap<NodeId, NodeObservation> =
@@ -43,6 +45,7 @@ impl Survey {
                 galera.members = galera.members.iter().map(name).collect();
             }
         }
+        weigh(&mut observations);
         Self { observations }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{FileIdentity, HistoryId, Seqno};
+use crate::ids::{FileIdentity, HistoryId, Mark, Seqno};
 
 /// A named change to the datadir. Each is one verb of `relight-datadir@.service`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum DatadirVerb {
     /// Everything moved into a folder of the datadir, because a person gave it up for the state
     /// transfer, which removes that folder.
     GiveUp,
+    /// The mark of the directory written, while its server runs ([`Mark`]).
+    Mark,
 }
 
 /// What the daemon asks of `relight-datadir@.service`.
@@ -27,4 +29,6 @@ pub struct DatadirRequest {
     pub datadir: FileIdentity,
     /// The decided position, for [`DatadirVerb::AllowBootstrap`] only.
     pub position: Option<(HistoryId, Seqno)>,
+    /// The mark, for [`DatadirVerb::Mark`] only.
+    pub mark: Option<Mark>,
 }

@@ -15,6 +15,7 @@
 mod admitting;
 mod cases;
 mod changing;
+mod dating;
 mod deadlines;
 mod departing;
 mod forming;

@@ -112,6 +112,7 @@ pub fn off(number: u64, view: View) -> NodeObservation {
         unpermitted: false,
         galera: None,
         position: stored(1, 5, Quality::Recovered),
+        recovery_failed: false,
         frontier: Frontier::Known { view, exit: Exit::Crashed, file: ViewFile::Same, synced: true },
         served: Served::Possibly,
         reached: None,
@@ -122,6 +123,7 @@ pub fn off(number: u64, view: View) -> NodeObservation {
         parted: false,
         stopped_by_request: false,
         identities: BTreeMap::new(),
+        witnessed: BTreeMap::new(),
         warnings: Vec::new(),
     }
 }

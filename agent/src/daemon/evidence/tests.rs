@@ -76,10 +76,10 @@ async fn rounds_go_on_while_evidence_is_taken() {
     assert_eq!(node.jobs.begin(1).await, EVIDENCE_UNIT);
     let begun = member.progress();
     go_on("rounds beside the unit", &|| member.progress() >= begun + 3).await;
-    assert!(!member.watch.evidence_is_current());
+    assert!(member.watch.evidence_is_due(None));
 
     node.jobs.end("done").await;
-    go_on("what it left", &|| member.watch.evidence_is_current()).await;
+    go_on("what it left", &|| !member.watch.evidence_is_due(None)).await;
     let noted = member.progress();
     go_on("rounds after it", &|| member.progress() >= noted + 2).await;
     assert_eq!(node.jobs.begun(), [EVIDENCE_UNIT], "once is enough");

@@ -44,15 +44,16 @@ async fn a_failed_change_of_the_data_directory_outdates_the_evidence() {
     let (document, here) = (alone(), Some(FileIdentity { device: 8, inode: 2 }));
     for (action, unit) in changes() {
         machine.jobs.mend();
+        leave_evidence(&member, &sample::record());
         member.watch.evidence_taken(None);
         act(&member, &document, &action, &looked_at(here)).await.unwrap();
         assert_eq!(machine.jobs.asked(unit), 1);
-        assert!(member.watch.evidence_is_current(), "{action:?} went well");
+        assert!(!member.watch.evidence_is_due(None), "{action:?} went well");
 
         machine.jobs.fail(unit);
         act(&member, &document, &action, &looked_at(here)).await.unwrap_err();
         assert_eq!(machine.jobs.asked(unit), 2);
-        assert!(!member.watch.evidence_is_current(), "{action:?} failed");
+        assert!(member.watch.evidence_is_due(None), "{action:?} failed");
     }
 }
 
@@ -61,12 +62,14 @@ async fn a_failed_change_of_the_data_directory_outdates_the_evidence() {
 async fn evidence_that_does_not_name_its_data_directory_is_outdated_by_a_change() {
     let machine = Machine::of(&alone()).await;
     let member = machine.assemble().await;
+    leave_evidence(&member, &sample::record());
     for (action, unit) in changes() {
         member.watch.evidence_taken(None);
+        assert!(!member.watch.evidence_is_due(None));
         let failed = act(&member, &alone(), &action, &looked_at(None)).await;
         assert!(matches!(failed, Err(ActError::DatadirUnknown)), "{failed:?}");
         assert_eq!(machine.jobs.asked(unit), 0);
-        assert!(!member.watch.evidence_is_current(), "{action:?}");
+        assert!(member.watch.evidence_is_due(None), "{action:?}");
     }
 }
 
@@ -84,7 +87,7 @@ async fn after_a_failed_change_evidence_is_taken_by_a_new_run_of_the_unit() {
 
     take_evidence(&member).await.unwrap();
     assert_eq!(machine.jobs.asked(EVIDENCE_UNIT), 1);
-    assert!(member.watch.evidence_is_current());
+    assert!(!member.watch.evidence_is_due(None));
 }
 
 /// The configuration is written while the ledger is read once more, and binds nobody. What cannot

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use relight_core::evidence::record::FileCopy;
+use relight_core::ids::FileIdentity;
 use tokio::time::timeout;
 
 use super::*;
@@ -38,9 +39,17 @@ async fn a_view_is_noted_beside_the_rounds() {
     }
     let mut record = sample::record();
     record.gvwstate = FileCopy::Content(VIEW.into());
+    record.datadir.directory = Some(FileIdentity { device: 8, inode: 2 });
     leave_evidence(member, &record);
     node.jobs.end("done").await;
+    // S13: either mark counts from before the directory gets the new one until it has it.
+    assert_eq!(node.jobs.begin(2).await, "relight-datadir@mark.service");
+    let marking = member.views.views().datadir;
+    assert!(marking.next.is_some() && marking.mark.is_none());
+    node.jobs.end("done").await;
     timeout(PATIENCE, member.wake.notified()).await.unwrap();
+    let marked = member.views.views().datadir;
+    assert_eq!((marked.mark, marked.next), (marking.next, None));
     go_on(&mut thread).await;
     assert_eq!(thread.noted, noted);
     assert_eq!(member.views.views().last.map(|view| view.members.len()), Some(1));

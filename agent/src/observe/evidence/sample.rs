@@ -8,6 +8,7 @@ use relight_core::evidence::record::{
 use relight_core::ids::{BootId, Uuid};
 
 pub(crate) fn record() -> EvidenceRecord {
+    let never = b"WSREP: Recovered position: 00000000-0000-0000-0000-000000000000:-1\n";
     EvidenceRecord {
         number: 1,
         boot: BootId(Uuid::from_number(1)),
@@ -16,7 +17,7 @@ pub(crate) fn record() -> EvidenceRecord {
             directory: None,
             tablespace: None,
             tablespace_bytes: None,
-            epoch_mark: FileCopy::Absent,
+            mark: FileCopy::Absent,
         },
         datadir_use: DatadirUse::Free,
         grastate: FileCopy::Absent,
@@ -29,6 +30,7 @@ pub(crate) fn record() -> EvidenceRecord {
             flush_at_commit: OptionValue::Default,
             provider_options: OptionValue::Default,
         },
-        recovery: RecoveryRun::Ended { exit_code: Some(0), log_tail: Vec::new() },
+        recovery: RecoveryRun::Ended { exit_code: Some(0), log_tail: never.to_vec() },
+        traces: None,
     }
 }

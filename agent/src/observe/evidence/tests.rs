@@ -8,11 +8,9 @@
 
 use std::fs;
 
-use relight_core::evidence::frontier::Exit;
-use relight_core::evidence::record::FileCopy;
+use relight_core::evidence::record::{FileCopy, RecoveryRun};
 use relight_core::files::grastate::render_grastate;
-use relight_core::ids::{BootId, HistoryId, Seqno, Uuid};
-use relight_core::position::{Position, Quality};
+use relight_core::ids::{BootId, HistoryId, Uuid};
 use tempfile::TempDir;
 
 use super::*;
@@ -79,68 +77,19 @@ fn what_was_written_is_read_and_what_cannot_be_read_is_told() {
         fs::write(dir.path().join(EVIDENCE_RECORD), spoiled).unwrap();
         let evidence = Evidence::read(dir.path());
         assert_eq!((&evidence.record, evidence.trouble.len()), (&None, 1), "{evidence:?}");
-        assert_eq!(evidence.position(), StoredPosition::Unknown);
-        assert_eq!(evidence.frontier(None, None, None), Frontier::Unknown);
+        assert_eq!(evidence.found(), None);
     }
 }
 
 #[test]
-fn a_position_needs_a_recovery_that_ended_well() {
-    let position = Position { history: history(), seqno: Seqno(1042) };
-    let at = |quality| StoredPosition::At { position, quality };
-    assert_eq!(with(|_| {}).position(), at(Quality::Recovered));
-    let zeroed = with(|it| it.grastate = content(vec![0; 100]));
-    assert_eq!(zeroed.position(), at(Quality::Suspect));
-    let unreadable = FileCopy::Unreadable { why: "permission denied".into() };
-    assert_eq!(with(|it| it.grastate = unreadable).position(), at(Quality::Suspect));
-    let log_tail = || format!("WSREP: Recovered position: {}:1042\n", history()).into_bytes();
-    let unknown = [
-        RecoveryRun::ServerMayRun,
-        RecoveryRun::NotStarted { why: "no such file".into() },
-        RecoveryRun::Ended { exit_code: Some(1), log_tail: log_tail() },
-        RecoveryRun::Ended { exit_code: None, log_tail: log_tail() },
-        RecoveryRun::Ended { exit_code: Some(0), log_tail: b"no position here\n".to_vec() },
-        RecoveryRun::NoDatabase,
-    ];
-    for recovery in unknown {
-        let position = with(|it| it.recovery = recovery.clone()).position();
-        assert_eq!(position, StoredPosition::Unknown, "{recovery:?}");
+fn a_stop_is_clean_only_where_it_is_recorded_so() {
+    let clean =
+        |exit| stopped("run-1", exit).last_stop().map(|(run, it)| (run.to_owned(), it.clean));
+    assert_eq!(clean(StopExit::Clean), Some(("run-1".into(), true)));
+    for exit in [StopExit::Asked, StopExit::Unclean] {
+        assert_eq!(clean(exit), Some(("run-1".into(), false)), "R4: {exit:?} proves no leave");
     }
-    let empty = with(|it| {
-        it.recovery = RecoveryRun::NoDatabase;
-        it.grastate = FileCopy::Absent;
-    });
-    assert_eq!(empty.position(), StoredPosition::Nothing);
-    let torn = with(|it| it.leftovers.files = vec!["sst_in_progress".into()]);
-    assert_eq!(torn.position(), StoredPosition::Nothing, "half a transfer is no database");
-}
-
-#[test]
-fn a_view_file_says_crashed_and_a_stop_of_the_last_run_says_left() {
-    let exit = |frontier| match frontier {
-        Frontier::Known { exit, .. } => Some(exit),
-        Frontier::Never | Frontier::Unknown => None,
-    };
-    let crashed = with(|_| {}).frontier(None, Some(Epoch(3)), Some("run-1"));
-    assert_eq!(exit(crashed), Some(Exit::Crashed));
-    let clean = stopped("run-1", StopExit::Clean);
-    assert_eq!(exit(clean.frontier(None, None, Some("run-1"))), Some(Exit::Left));
-    assert_eq!(exit(clean.frontier(None, None, None)), Some(Exit::Left), "no run was let through");
-    assert_eq!(exit(clean.frontier(None, None, Some("run-2"))), None, "of an earlier run");
-    for exit_seen in [StopExit::Asked, StopExit::Unclean] {
-        let frontier = stopped("run-1", exit_seen).frontier(None, None, Some("run-1"));
-        assert_eq!(exit(frontier), None, "R4: {exit_seen:?} proves no leave");
-    }
-    let unreadable = FileCopy::Unreadable { why: "i/o error".into() };
-    let frontier = with(|it| it.gvwstate = unreadable).frontier(None, None, None);
-    assert_eq!(exit(frontier), None);
-}
-
-#[test]
-fn own_names_come_from_both_files() {
-    assert_eq!(with(|_| {}).own_views().len(), 1);
-    assert_eq!(stopped("run-1", StopExit::Asked).own_views().len(), 1);
-    assert_eq!(Evidence::default().own_views(), Vec::new());
+    assert_eq!(Evidence::default().last_stop(), None);
 }
 
 #[test]

@@ -6,10 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
-use relight_core::evidence::record::EvidenceRecord;
-
 use super::*;
-use crate::observe::evidence::sample;
 
 fn unit(active: &str) -> UnitState {
     UnitState {
@@ -121,42 +118,6 @@ fn a_unit_whose_processes_were_not_asked_for_is_not_off() {
     assert_eq!(state, ServerState::Unknown, "R1");
 }
 
-/// Evidence that the unit has taken in a boot.
-fn evidence_of(boot: BootId, datadir_use: DatadirUse) -> Evidence {
-    let record = EvidenceRecord { boot, datadir_use, ..sample::record() };
-    Evidence { record: Some(record), ..Evidence::default() }
-}
-
-#[test]
-fn evidence_of_a_boot_counts_until_a_start_is_let_through() {
-    let boot = |last: char| -> BootId {
-        format!("00000000-0000-0000-0000-00000000000{last}").parse().unwrap()
-    };
-    let (today, before) = (boot('2'), boot('1'));
-    let waiting = || Memory {
-        untouched: Some(Untouched { boot: today, run: Some("a".into()) }),
-        ..Memory::default()
-    };
-    let free = || DatadirUse::Free;
-    let held = || DatadirUse::Held { file: "ibdata1".into(), pid: None };
-
-    let mut memory = waiting();
-    assert!(!memory.accept_boot_evidence(&Evidence::default(), Some("a")), "not there yet");
-    assert!(!memory.accept_boot_evidence(&evidence_of(before, free()), Some("a")));
-    assert!(!memory.accept_boot_evidence(&evidence_of(today, held()), Some("a")));
-    assert!(!memory.accept_boot_evidence(&evidence_of(today, free()), Some("b")), "a start since");
-    assert!(!memory.evidence_is_current);
-    assert!(memory.accept_boot_evidence(&evidence_of(today, free()), Some("a")));
-    assert!(memory.evidence_is_current);
-    assert_eq!(memory.evidence_run.as_deref(), Some("a"));
-    // Whoever looked first has taken note of it for all who waited.
-    assert!(memory.accept_boot_evidence(&evidence_of(today, free()), Some("a")));
-    assert!(!memory.accept_boot_evidence(&evidence_of(today, free()), Some("b")), "a start since");
-    // Once: from then on evidence is outdated as any other is, and taken anew.
-    memory.evidence_is_current = false;
-    assert!(!memory.accept_boot_evidence(&evidence_of(today, free()), Some("a")));
-}
-
 #[test]
 fn without_systemd_nothing_is_known() {
     let error = SystemdError::Slow { unit: "mariadb".into(), within: Duration::from_secs(1) };
@@ -183,28 +144,4 @@ fn a_running_server_says_how_it_votes() {
     assert_eq!(said("pc.ignore_sb = perhaps; pc.weight = x"), (None, None));
     // A server that says nothing leaves it to the files, and here there are none.
     assert_eq!(votes(&Evidence::default(), Some(&facts(&[]))), (None, None));
-}
-
-/// What is last said counts until the next run, and silence takes nothing back.
-#[test]
-fn what_a_run_last_said_is_of_that_run() {
-    let says = |component| WsrepStatus { component, ..parse_wsrep_status(&[]) };
-    let (primary, parted) = (says(ComponentStatus::Primary), says(ComponentStatus::NonPrimary));
-    let mut memory = Memory::default();
-    let mut note =
-        |server, status: Option<&WsrepStatus>, run| memory.note_parted(server, status, Some(run));
-    use ServerState::{Failed, Hung, Running, Starting, Stopping};
-    assert!(!note(Stopping, None, "a"), "it has said nothing");
-    assert!(note(Running, Some(&parted), "a"));
-    assert!(note(Hung, None, "a"));
-    assert!(note(Stopping, None, "a"));
-    assert!(!note(Stopping, None, "b"), "another run");
-    assert!(note(Running, Some(&parted), "b"));
-    assert!(!note(Running, Some(&primary), "b"), "it has merged");
-    assert!(!note(Stopping, None, "b"));
-    assert!(note(Running, Some(&parted), "b"));
-    assert!(!note(Failed, None, "b"));
-    assert!(!note(Starting, None, "b"), "a start around the gate has no number");
-    let alone = says(ComponentStatus::Disconnected);
-    assert!(!note(Running, Some(&alone), "c"), "without Galera it serves");
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use relight_core::files::grastate::parse_grastate;
-use relight_core::ids::{HistoryId, Seqno};
+use relight_core::ids::{HistoryId, Mark, Seqno, Uuid};
 
 use super::*;
 use crate::codec::encode;
@@ -27,6 +27,7 @@ fn node() -> Node {
 }
 
 const POSITION: (HistoryId, Seqno) = (HistoryId::from_number(9), Seqno(1042));
+const MARK: Mark = Mark(Uuid::from_number(3));
 
 impl Node {
     fn request(&self, verb: DatadirVerb) -> DatadirRequest {
@@ -34,6 +35,7 @@ impl Node {
             verb,
             datadir: evidence::directory_identity(&self.places.datadir).unwrap(),
             position: (verb == DatadirVerb::AllowBootstrap).then_some(POSITION),
+            mark: (verb == DatadirVerb::Mark).then_some(MARK),
         }
     }
 
@@ -149,4 +151,20 @@ fn a_file_that_cannot_be_copied_is_not_removed() {
     let verb = DatadirVerb::ForgetView;
     assert!(node.run(verb, &node.request(verb)).is_err());
     assert!(path.exists());
+}
+
+/// S13: the evidence unit reads back what was left, and the old mark is gone.
+#[test]
+fn a_directory_carries_its_last_mark() {
+    let node = node();
+    let verb = DatadirVerb::Mark;
+    for number in [3, 4] {
+        let mark = Mark(Uuid::from_number(number));
+        let request = DatadirRequest { mark: Some(mark), ..node.request(verb) };
+        node.run(verb, &request).unwrap();
+        let copy = evidence::copy(&node.places.datadir, evidence::DIRECTORY_MARK);
+        assert_eq!(MarkFile::of(&copy), MarkFile::Marked(mark));
+    }
+    let without = DatadirRequest { mark: None, ..node.request(verb) };
+    assert!(node.run(verb, &without).is_err());
 }

@@ -7,11 +7,9 @@
 //! (`TimeoutStopSec=900`): what systemd gives up on stays behind in a unit that has failed. Nothing
 //! is permitted by this; it says when an attempt begins.
 
-use std::fs;
-use std::path::Path;
-use std::time::Duration;
+use core::time::Duration;
 
-use tokio::time::Instant;
+use crate::moment::Moment;
 
 /// How long a server may do nothing on its way to its end. Longer than the half minute for which
 /// one that looks for members does not listen to the signal (facts/galera.md 1.3).
@@ -22,12 +20,12 @@ const QUIET_USE: Duration = Duration::from_millis(300);
 const WORK_MAX: Duration = Duration::from_secs(600);
 
 /// What lasts from one look at a server that was told to stop to the next.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Ending {
     /// Since when it has been stopping.
-    since: Option<Instant>,
+    since: Option<Moment>,
     /// Since when it has not worked on its end.
-    idle_since: Option<Instant>,
+    idle_since: Option<Moment>,
     /// The processor time that it had used then, or when its socket was last open.
     used: Option<Duration>,
     /// Its socket was open at the last look.
@@ -46,7 +44,7 @@ pub struct EndingLook {
 
 impl Ending {
     /// Notes a look, nothing where no server is stopping; says whether the server hangs.
-    pub fn note(&mut self, look: Option<EndingLook>, now: Instant) -> bool {
+    pub fn note(&mut self, look: Option<EndingLook>, now: Moment) -> bool {
         let Some(EndingLook { open, used }) = look else {
             *self = Self::default();
             return false;
@@ -55,7 +53,7 @@ impl Ending {
         let quiet = used
             .zip(self.used)
             .is_some_and(|(used, before)| used.saturating_sub(before) < QUIET_USE);
-        let closed = std::mem::replace(&mut self.open, open) && !open;
+        let closed = core::mem::replace(&mut self.open, open) && !open;
         if open || !quiet {
             self.used = used;
         }
@@ -63,37 +61,26 @@ impl Ending {
             self.idle_since = Some(now);
         }
         let idle_since = *self.idle_since.get_or_insert(now);
-        let hangs = now.duration_since(idle_since) >= QUIET_MAX;
-        hangs || now.duration_since(since) >= WORK_MAX
+        now.since(idle_since) >= QUIET_MAX || now.since(since) >= WORK_MAX
     }
-}
-
-/// The processor time that a control group has used, its children included. `None` when the group
-/// cannot be read.
-#[must_use]
-pub fn processor_time(control_groups: &Path, group: &str) -> Option<Duration> {
-    if group.is_empty() {
-        return None;
-    }
-    let stat = control_groups.join(group.trim_start_matches('/')).join("cpu.stat");
-    let text = fs::read_to_string(stat).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
-    line.trim().parse().ok().map(Duration::from_micros)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+
+    fn at(second: u64) -> Moment {
+        Moment::after_beginning(Duration::from_secs(second))
+    }
 
     /// Looks once a second, at a server that uses so many ms in each, and whose socket is
     /// open for so many seconds; when it is found to hang.
     fn hangs_after(per_second: Option<u64>, open_for: u64) -> Option<u64> {
-        let (mut ending, begun) = (Ending::default(), Instant::now());
+        let mut ending = Ending::default();
         (0..=700).find(|second| {
             let used = per_second.map(|used| Duration::from_millis(used * second));
             let look = EndingLook { open: *second < open_for, used };
-            ending.note(Some(look), begun + Duration::from_secs(*second))
+            ending.note(Some(look), at(*second))
         })
     }
 
@@ -116,30 +103,12 @@ mod tests {
 
     #[test]
     fn each_stop_has_its_own_time() {
-        let (mut ending, begun) = (Ending::default(), Instant::now());
-        let at = |second| begun + Duration::from_secs(second);
+        let mut ending = Ending::default();
         let stops = Some(EndingLook { open: false, used: Some(Duration::ZERO) });
         assert!(!ending.note(stops, at(0)));
         assert!(!ending.note(None, at(39)));
         assert!(!ending.note(stops, at(41)));
         assert!(ending.note(stops, at(81)));
         assert!(ending.note(stops, at(82)), "until it has ended");
-    }
-
-    #[test]
-    fn processor_time_is_read_by_its_name() {
-        let root = tempfile::tempdir().unwrap();
-        let group = root.path().join("system.slice/mariadb.service");
-        fs::create_dir_all(&group).unwrap();
-        let asked = |text: &str| {
-            fs::write(group.join("cpu.stat"), text).unwrap();
-            processor_time(root.path(), "/system.slice/mariadb.service")
-        };
-        let text = "usage_usec 1500000\nuser_usec 1\nsystem_usec 2\n";
-        assert_eq!(asked(text), Some(Duration::from_millis(1500)));
-        assert_eq!(asked("user_usec 1\n"), None);
-        assert_eq!(asked("usage_usec x\n"), None);
-        assert_eq!(processor_time(root.path(), "/system.slice/other.service"), None);
-        assert_eq!(processor_time(root.path(), ""), None);
     }
 }
