@@ -82,7 +82,47 @@ impl RecordKind {
     }
 }
 
-/// A value that is kept durably.
+/// A value that has a frame.
+///
+/// Those that hold documents say themselves in which version they are written, because that is the
+/// cluster's choice ([`crate::formats`]); everything else is a [`Record`].
+pub trait Framed: Sized {
+    /// What the frame is about.
+    const FRAME: RecordKind;
+    /// The newest version that this program knows.
+    const NEWEST: u16;
+
+    /// The payload, and the version that it is written in.
+    ///
+    /// # Errors
+    /// Those of encoding.
+    fn payload(&self) -> Result<(u16, Vec<u8>), CodecError>;
+
+    /// Reads an intact payload of any version up to the newest.
+    ///
+    /// # Errors
+    /// [`CodecError::Older`] unless the type knows that version; those of decoding.
+    fn read(version: u16, payload: &[u8]) -> Result<Self, CodecError>;
+}
+
+impl<T: Record> Framed for T {
+    const FRAME: RecordKind = Self::KIND;
+    const NEWEST: u16 = Self::VERSION;
+
+    fn payload(&self) -> Result<(u16, Vec<u8>), CodecError> {
+        Ok((Self::VERSION, encode_payload(self)?))
+    }
+
+    fn read(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        if version < Self::VERSION {
+            Self::from_older(version, payload)
+        } else {
+            decode_payload(payload)
+        }
+    }
+}
+
+/// A value that is kept durably, in the version of this program.
 ///
 /// Change the fields of such a type only together with `VERSION`: bincode names no fields. The
 /// golden bytes of the type's test say when that was forgotten.
@@ -156,6 +196,14 @@ pub enum CodecError {
         /// The version written here.
         known: u16,
     },
+    /// A document of a later format cannot be written in an earlier one.
+    #[error("a document of format {needed} was to be written in format {format}")]
+    Unsayable {
+        /// The format of the document.
+        needed: u16,
+        /// The format that was asked for.
+        format: u16,
+    },
     /// The payload is not a value of the type that was asked for.
     #[error("failed to decode the payload")]
     Decode(#[source] bincode::error::DecodeError),
@@ -173,8 +221,9 @@ pub enum CodecError {
 ///
 /// [`CodecError::Encode`], or [`CodecError::TooLarge`] beyond [`RECORD_BYTES_MAX`]; an error of
 /// decoding if the type writes what it does not read (`skip_serializing_if` does that here).
-pub fn encode<T: Record>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let frame = encode_frame(T::KIND, T::VERSION, value)?;
+pub fn encode<T: Framed>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let (version, payload) = value.payload()?;
+    let frame = frame(T::FRAME, version, &payload)?;
     // Found out now, while the last value is still there, and not after a restart.
     decode::<T>(&frame)?;
     Ok(frame)
@@ -185,13 +234,20 @@ pub fn encode<T: Record>(value: &T) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 ///
 /// Every [`CodecError`] but those of encoding. None of them means "empty".
-pub fn decode<T: Record>(frame: &[u8]) -> Result<T, CodecError> {
-    let (version, payload) = open_frame(T::KIND, frame)?;
-    match version {
-        found if found > T::VERSION => Err(CodecError::Newer { found, known: T::VERSION }),
-        found if found < T::VERSION => T::from_older(found, payload),
-        _ => decode_payload(payload),
+pub fn decode<T: Framed>(frame: &[u8]) -> Result<T, CodecError> {
+    match open_frame(T::FRAME, frame)? {
+        (found, _) if found > T::NEWEST => Err(CodecError::Newer { found, known: T::NEWEST }),
+        (version, payload) => T::read(version, payload),
     }
+}
+
+/// Makes the payload of a record, as [`decode_payload`] reads it.
+///
+/// # Errors
+///
+/// [`CodecError::Encode`], or [`CodecError::TooLarge`] beyond [`RECORD_BYTES_MAX`].
+pub fn encode_payload<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    encode_value(value, RECORD_BYTES_MAX)
 }
 
 /// Reads the payload of a record, as given to [`Record::from_older`].
@@ -249,12 +305,7 @@ fn decode_whole<T: DeserializeOwned, const BYTES_MAX: usize>(
     }
 }
 
-fn encode_frame<T: Serialize>(
-    kind: RecordKind,
-    version: u16,
-    value: &T,
-) -> Result<Vec<u8>, CodecError> {
-    let payload = encode_value(value, RECORD_BYTES_MAX)?;
+fn frame(kind: RecordKind, version: u16, payload: &[u8]) -> Result<Vec<u8>, CodecError> {
     let length = u32::try_from(payload.len())
         .map_err(|_| CodecError::TooLarge { bytes: payload.len(), bytes_max: RECORD_BYTES_MAX })?;
     let mut frame = Vec::with_capacity(HEADER_BYTES + payload.len() + SHA256_OUTPUT_LEN);

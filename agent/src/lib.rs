@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod events;
 pub mod failure;
+pub mod formats;
 pub mod gate;
 pub mod gossip;
 pub mod http;

@@ -18,13 +18,14 @@ use relight_core::ids::{
 };
 use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::permit::{Permit, Standing};
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{CodecError, Record, RecordKind, decode_payload};
+use crate::codec::{CodecError, Framed, Record, RecordKind, decode_payload};
+use crate::formats::{self, Beside, DocumentV1, Holds};
 use crate::ledger::Voter;
-use crate::ledger::older::{DocumentV1, DocumentV2};
 use crate::store::{Store, StoreError};
 
 /// Lives of the daemon on this machine.
@@ -141,7 +142,7 @@ pub struct GateRecord(pub Standing);
 /// The newest document that was seen chosen: what `status` starts from when nobody else answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct LastDocument(pub Document);
+pub struct LastDocument<D = Document>(pub D);
 
 impl Record for Life {
     const KIND: RecordKind = RecordKind::Life;
@@ -243,15 +244,32 @@ impl From<StandingV1> for Standing {
     }
 }
 
-impl Record for LastDocument {
-    const KIND: RecordKind = RecordKind::Document;
-    const VERSION: u16 = 3;
+impl<D> Holds<D> for LastDocument<D> {
+    type With<E: Beside> = LastDocument<E>;
 
-    fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
-        match version {
-            1 => Ok(Self(decode_payload::<DocumentV1>(payload)?.into())),
-            2 => Ok(Self(decode_payload::<DocumentV2>(payload)?.into())),
-            _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
+    fn convert<E: Beside, X>(
+        self,
+        change: impl Fn(D) -> Result<E, X>,
+    ) -> Result<LastDocument<E>, X> {
+        change(self.0).map(LastDocument)
+    }
+}
+
+impl Framed for LastDocument {
+    const FRAME: RecordKind = RecordKind::Document;
+    const NEWEST: u16 = formats::version_of(Format::NEWEST, formats::RECORDS_BEFORE);
+
+    fn payload(&self) -> Result<(u16, Vec<u8>), CodecError> {
+        let format = self.0.format;
+        let version = formats::version_of(format, formats::RECORDS_BEFORE);
+        Ok((version, formats::payload(self, format)?))
+    }
+
+    fn read(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        match (formats::format_of(version, formats::RECORDS_BEFORE), version) {
+            (Some(format), _) => formats::read(format, payload),
+            (None, 1) => Ok(Self(decode_payload::<DocumentV1>(payload)?.into())),
+            (None, found) => Err(CodecError::Older { found, known: Self::NEWEST }),
         }
     }
 }
@@ -277,7 +295,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use crate::codec::{decode, encode};
-    use crate::ledger::older::tests::{DOCUMENTS, bytes, then};
 
     impl Record for IdentityV1 {
         const KIND: RecordKind = RecordKind::Identity;
@@ -335,19 +352,5 @@ mod tests {
         };
         assert_eq!(read, wanted);
         assert!(!read.closed_since_start);
-    }
-
-    #[test]
-    fn the_last_document_of_each_older_format_is_read() {
-        for (format, golden) in (1..).zip(DOCUMENTS) {
-            let LastDocument(read) = decode(&bytes(golden)).unwrap();
-            assert_eq!(read, then(format), "format {format}");
-        }
-    }
-
-    #[test]
-    fn other_formats_are_refused() {
-        let refused = LastDocument::from_older(0, &[]);
-        assert!(matches!(refused, Err(CodecError::Older { found: 0, .. })), "{refused:?}");
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use relight_core::ledger::format::TooOld;
 use relight_proto::v1::agent_server::AgentServer;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
@@ -101,10 +102,17 @@ async fn live(
     let identity = host.identity().map_err(MemberError::Store)?;
     let is_member = identity.is_some();
     if let Some(identity) = identity {
-        host.take_up(identity).await?;
+        match host.take_up(identity).await {
+            Ok(_) => {}
+            Err(error) => match error.too_old() {
+                Some(too_old) => stand_aside(&host, &error, too_old),
+                None => return Err(error.into()),
+            },
+        }
         // Nobody shall be told that this node is no member while the first round is under way.
         let mut pictures = host.picture.subscribe();
-        let known = pictures.wait_for(|picture| picture.member.is_some());
+        let known =
+            pictures.wait_for(|picture| picture.member.is_some() || picture.too_old.is_some());
         let _ = tokio::time::timeout(FIRST_ROUND_MAX, known).await;
     }
     serve_people(&host, fatal.clone()).map_err(machine("listen at the agent's socket"))?;
@@ -126,6 +134,13 @@ async fn live(
     until_told(&host, told, &mut ended).await?;
     notify(&[NotifyState::Stopping]);
     Ok(())
+}
+
+/// A program that was put back to an older version must not touch what the newer one wrote. It goes
+/// on without being a member, so that `agentctl status` says why.
+fn stand_aside(host: &Host, error: &MemberError, too_old: TooOld) {
+    error!(why = chain(error), hint = error.hint(), "this node takes no part in its cluster");
+    host.stand_aside(too_old);
 }
 
 /// Feeds the watchdog until somebody tells the daemon to end.

@@ -13,12 +13,15 @@ use relight_core::evidence::observation::{
 };
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{
-    AcceptorId, ClusterId, Epoch, Formation, HistoryId, Incarnation, NodeId, Seqno, Term, Uuid,
+    AcceptorId, ClusterId, Epoch, Formation, HistoryId, Incarnation, NodeId, NodeName, Seqno, Term,
+    Uuid,
 };
-use relight_core::ledger::document::{Decision, Document, Frozen, Step, WriteTag};
+use relight_core::ledger::document::{Decision, Document, Frozen, Pause, Step, WriteTag};
 use relight_core::ledger::electorate::Electorate;
+use relight_core::ledger::format::{Format, Understood};
 use relight_core::ledger::roster::{Member, Role, Roster};
-use relight_core::ledger::settings::Settings;
+use relight_core::ledger::settings::{DatabaseListen, Settings};
+use relight_core::ledger::token::{TokenId, TokenRecord};
 use relight_core::lineage::epoch::{EpochRecord, GivenUp, Lane};
 use relight_core::position::{Position, Quality, StoredPosition};
 use relight_core::recovery::judge::judge;
@@ -49,6 +52,7 @@ pub(crate) fn document() -> Document {
         role: Role::Data,
         acceptor: AcceptorId::from_number(number),
         config_is_ours: true,
+        understands: Format::NEWEST,
     };
     let members = [(1, "db-a"), (2, "db-b"), (3, "db-c")]
         .map(|(number, name)| (node(number), member(number, name)));
@@ -57,6 +61,7 @@ pub(crate) fn document() -> Document {
         name: "prod".parse().unwrap(),
         version: 20,
         written_by: WriteTag { node: node(1), number: 1 },
+        format: Format::NEWEST,
         roster: Roster {
             electorate: Electorate { version: 1, voters: acceptors(1..=3), outgoing: None },
             members: BTreeMap::from(members),
@@ -209,6 +214,8 @@ pub(crate) fn picture(
         because: Because::AllIsWell,
         voter_trouble: None,
         gate_closed: true,
+        understood: Understood::new(),
+        too_old: None,
         document: Arc::new(document),
     };
     Picture { member: Some(Arc::new(member)), taken, ..stranger() }
@@ -221,6 +228,7 @@ pub(crate) fn stranger() -> Picture {
         at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_144_455_120),
         taken: Instant::now(),
         member: None,
+        too_old: None,
         warnings: Vec::new(),
     }
 }
@@ -235,4 +243,38 @@ pub(crate) fn with(picture: Picture, change: impl FnOnce(&mut MemberPicture)) ->
 /// All three serve.
 pub(crate) fn healthy() -> Picture {
     picture(document(), [synced(1), synced(2), synced(3)])
+}
+
+fn gone(number: u64, name: &str) -> [(NodeId, NodeName); 1] {
+    [(NodeId::from_number(number), name.parse().unwrap())]
+}
+
+/// A document with something in every place, in a format; 0 is what came before format 1.
+pub(crate) fn full(format: u16) -> Document {
+    let mut document = decided(document(), Step::Decided);
+    document.format = Format(format.max(1));
+    document.reform_failed = Some(view(&[1, 2, 3]));
+    let (reason, by) = ("moving racks".to_owned(), "db-b".to_owned());
+    document.pause = Some(Pause { reason, until_unix_ms: 1_795_148_055_000, by });
+    let token = TokenRecord {
+        token_id: TokenId([1; 8]),
+        secret_hash: [7; 32],
+        expires_at_unix_ms: 1_795_148_055_000,
+        uses_left: Some(2),
+        revoked: false,
+    };
+    document.tokens.insert(token.token_id, token);
+    if format >= 1 {
+        document.given_up = gone(7, "db-g").into();
+        document.decision.as_mut().unwrap().given_up = gone(8, "db-h").into();
+        document.lineage.first_mut().unwrap().given_up = gone(9, "db-i").into();
+        document.settings.open_size = 2;
+        document.settings.reform_deadline_s = 300;
+        document.settings.merge_grace_s = 20;
+        document.roster.members.get_mut(&node(2)).unwrap().zone = Some("z1".to_owned());
+    }
+    document.settings.certificate_life_s = 3600;
+    document.settings.listen = DatabaseListen::At([[192, 0, 2, 7].into()].into());
+    document.roster.members.get_mut(&node(3)).unwrap().understands = Format(3);
+    document.as_written()
 }

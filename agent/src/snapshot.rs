@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use relight_core::evidence::survey::Survey;
 use relight_core::ids::{NodeId, NodeName};
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::{TooOld, Understood};
 use relight_core::recovery::judge::Judgement;
 use relight_core::recovery::plan::Because;
 use tokio::time::Instant;
@@ -25,6 +26,9 @@ pub struct Picture {
     pub taken: Instant,
     /// What is known as a member; nothing before `init` or `join`.
     pub member: Option<Arc<MemberPicture>>,
+    /// The records of this node are in a format that this agent does not understand, so it is no
+    /// member as long as it runs.
+    pub too_old: Option<TooOld>,
     /// Things that a person should look at, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -52,4 +56,8 @@ pub struct MemberPicture {
     pub voter_trouble: Option<String>,
     /// Whether the start gate is in place.
     pub gate_closed: bool,
+    /// Which format the members said that they understand, as far as they said it.
+    pub understood: Understood,
+    /// This agent has met a format that it does not understand.
+    pub too_old: Option<TooOld>,
 }

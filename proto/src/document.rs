@@ -75,6 +75,8 @@ pub struct ClusterDocument {
     pub paused: Option<PauseDocument>,
     /// Nodes that a person gave up before this epoch, and whose write-sets may be missing in it.
     pub given_up: Vec<String>,
+    /// The format in which the cluster writes; `null` when an older agent does not say it.
+    pub format: Option<u32>,
 }
 
 /// A pause.
@@ -154,6 +156,8 @@ pub struct NodeDocument {
     pub k3s: (),
     /// Why the data directory is set aside.
     pub quarantined: Option<String>,
+    /// The highest format that its agent is known to understand; `null` when it has not said it.
+    pub understands: Option<u32>,
     /// Things that a person should look at.
     pub warnings: Vec<String>,
 }
@@ -209,6 +213,7 @@ impl From<&pb::Cluster> for ClusterDocument {
             term: cluster.term,
             paused: cluster.paused.as_ref().map(PauseDocument::from),
             given_up: cluster.given_up.clone(),
+            format: (cluster.format > 0).then_some(cluster.format),
         }
     }
 }
@@ -269,6 +274,7 @@ impl From<&pb::Node> for NodeDocument {
             writer: (!witness).then(|| node.writer.into()),
             k3s: (),
             quarantined: node.quarantined.clone(),
+            understands: node.understands,
             warnings: node.warnings.clone(),
         }
     }

@@ -32,6 +32,7 @@ mod cgroup;
 mod client;
 mod command;
 mod disk;
+pub mod earlier;
 mod image;
 mod mirror;
 mod network;

@@ -20,7 +20,7 @@ pub const CLUSTER: &str = "prod";
 /// Overrides which package is installed.
 const DEB_VARIABLE: &str = "RELIGHT_DEB";
 /// `init` and `join` end when the server serves; a state transfer is part of `join`.
-const JOIN_LIMIT: Duration = Duration::from_secs(300);
+pub const JOIN_LIMIT: Duration = Duration::from_secs(300);
 /// From the last `join` until every node calls the cluster healthy.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -261,6 +261,17 @@ impl Status {
     /// What the status warns of on a node.
     pub fn warnings(&self, node: &str) -> Vec<&str> {
         let warnings = self.node(node).and_then(|node| node.pointer("/warnings")?.as_array());
+        warnings.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    /// The format in which the cluster writes.
+    pub fn format(&self) -> Option<u64> {
+        self.0.pointer("/cluster/format").and_then(Value::as_u64)
+    }
+
+    /// What the status warns of, apart from single nodes.
+    pub fn all_warnings(&self) -> Vec<&str> {
+        let warnings = self.0.pointer("/warnings").and_then(Value::as_array);
         warnings.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 

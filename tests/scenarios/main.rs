@@ -29,6 +29,7 @@ mod standalone;
 mod stuck;
 mod unattended;
 mod unit_generations;
+mod upgraded;
 mod witness;
 
 const STORIES: &[Story] = &[
@@ -177,6 +178,11 @@ const STORIES: &[Story] = &[
         name: "agent_restarts",
         about: "agents are restarted, killed and upgraded under load, and no query fails",
         run: one_node::agent_restarts,
+    },
+    Story {
+        name: "upgraded_node_by_node",
+        about: "from an earlier package to this one under load, through a power loss, and back",
+        run: upgraded::node_by_node,
     },
     Story {
         name: "hung_server",

@@ -33,6 +33,8 @@ pub struct Stage {
     lab: OnceCell<Lab>,
     began: Instant,
     notes: RefCell<Vec<String>>,
+    /// Why the story was not told.
+    skipped: RefCell<Option<String>>,
 }
 
 impl Stage {
@@ -42,6 +44,12 @@ impl Stage {
         ensure!(self.lab.get().is_none(), "the story has a lab already");
         let lab = Lab::start(&LabOptions { nodes, release: self.release })?;
         Ok(self.lab.get_or_init(|| lab))
+    }
+
+    /// Ends a story that cannot be told here; its name and the reason stand in the table.
+    pub fn skip(&self, reason: String) -> Result<()> {
+        *self.skipped.borrow_mut() = Some(reason);
+        Ok(())
     }
 
     /// Writes down a measurement; it is printed under the story.
@@ -106,11 +114,12 @@ fn skip(story: &Story, reason: &str) -> Told {
 
 fn tell(story: &Story) -> Told {
     let began = Instant::now();
-    let mut notes = Vec::new();
+    let (mut notes, mut skipped) = (Vec::new(), None);
     let outcome = prepare(story.name).and_then(|mut stage| {
         let outcome = catch_unwind(AssertUnwindSafe(|| (story.run)(&mut stage)))
             .unwrap_or_else(|panic| Err(anyhow!("panicked: {}", panic_words(panic.as_ref()))));
         notes = stage.notes.take();
+        skipped = stage.skipped.take();
         if let Some(lab) = stage.lab.take() {
             relight::save_words(&lab, &stage.folder);
             lab.save_logs(&stage.folder)?;
@@ -118,7 +127,7 @@ fn tell(story: &Story) -> Told {
         outcome
     });
     let end = match outcome {
-        Ok(()) => End::Passed,
+        Ok(()) => skipped.map_or(End::Passed, End::Skipped),
         Err(error) => End::Failed(format!("{error:#}")),
     };
     Told { name: story.name, end, took: began.elapsed(), notes }
@@ -141,6 +150,7 @@ fn prepare(name: &str) -> Result<Stage> {
         lab: OnceCell::new(),
         began: Instant::now(),
         notes: RefCell::default(),
+        skipped: RefCell::default(),
     })
 }
 

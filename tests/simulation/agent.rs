@@ -16,6 +16,7 @@ use relight_core::ids::{Epoch, GcommId, NodeId, Term};
 use relight_core::ledger::acceptor::{Reply, Request};
 use relight_core::ledger::access::Access;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::Understood;
 use relight_core::lineage::permit::Standing;
 use relight_core::recovery::deadline::{is_coming_up, is_overdue};
 use relight_core::recovery::judge::{Judgement, Verdict, judge};
@@ -141,6 +142,8 @@ pub struct Agent {
     pub evidence_of: Option<Option<u32>>,
     /// What was heard in the last round.
     pub heard: Survey,
+    /// What others said that they understand.
+    pub said: Understood,
     /// Operations on the ledger that are under way.
     pub talks: Vec<Talk>,
     /// How many operations of this life there were.
@@ -339,6 +342,7 @@ impl World {
         self.keep_records(node, survey);
         let overdue = self.overdue(node, document, survey);
         let judgement = judge(document, survey, overdue);
+        self.report_format(node, document);
         self.ask_for_vote(node, document);
         match self.my_office(node, document) {
             Office::Mine { .. } => self.act_as_coordinator(node, document, survey, &judgement),

@@ -59,7 +59,7 @@ impl Written for Held {
     fn stamped(mut self, version: u64, written_by: WriteTag) -> Self {
         let entry = Rc::get_mut(&mut self.0).expect("nobody else has what was just made");
         let document = Rc::make_mut(&mut entry.document);
-        (document.version, document.written_by) = (version, written_by);
+        *document = document.clone().stamped(version, written_by);
         self
     }
 
@@ -175,6 +175,7 @@ impl World {
     fn follows(&mut self, next: &Held) {
         self.anytime_one_roster_change_at_a_time(next);
         let document = next.document().clone();
+        self.anytime_no_format_goes_down(&document);
         let place = self.chain.len();
         self.chain.places.insert(document.written_by, place);
         if let Some((node, change)) = &next.0.change {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use relight_core::ids::{AcceptorId, ClusterId, Epoch, Formation, HistoryId, NodeId, Seqno, Term};
 use relight_core::ledger::document::{Document, WriteTag};
 use relight_core::ledger::electorate::Electorate;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::{Member, Role, Roster};
 use relight_core::ledger::settings::Settings;
 use relight_core::lineage::epoch::{EpochRecord, GivenUp, Lane};
@@ -17,6 +18,7 @@ use crate::galera::{
 };
 use crate::mutation::Mutation;
 use crate::roster::{member, token};
+use crate::upgrade::Program;
 use crate::voter::Voter;
 use crate::world::{Event, Machine, World};
 
@@ -63,6 +65,7 @@ fn document(count: usize, witness: bool, adopted: Option<usize>) -> Document {
         name: "sim".parse().expect("a name"),
         version: 1,
         written_by: WriteTag { node: id(0), number: 1 },
+        format: Format::NEWEST,
         roster: Roster { electorate: Electorate { version: 1, voters, outgoing: None }, members },
         term: Term(1),
         coordinator: Some(id(0)),
@@ -184,6 +187,7 @@ fn bare_machine() -> Machine {
         on_roster: false,
         activating: None,
         starts_hang: false,
+        program: Program::default(),
         copy: None,
     }
 }

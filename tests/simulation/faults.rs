@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::Role;
 
 use crate::galera::{Datadir, Grastate, Node, ViewText};
@@ -71,6 +72,10 @@ pub enum Fault {
     Leave(Node),
     /// `agentctl remove` of a node that is off, until it is out.
     Remove(Node),
+    /// The newest package is installed.
+    Upgrade(Node),
+    /// The old one is put back.
+    PutBack(Node),
     /// Everything works again and everybody has power.
     Heal,
 }
@@ -79,7 +84,11 @@ impl World {
     /// It happens.
     pub fn inject(&mut self, fault: Fault) {
         let goes_on = match fault {
-            Fault::StartAgent(_) | Fault::PlainStart(_) | Fault::Join(_) | Fault::Remove(_) => true,
+            Fault::StartAgent(_)
+            | Fault::PlainStart(_)
+            | Fault::Join(_)
+            | Fault::Remove(_)
+            | Fault::Upgrade(_) => true,
             Fault::Leave(node) => self.nodes[node].leaving,
             _ => false,
         };
@@ -122,6 +131,8 @@ impl World {
                 self.start_server(node, false, positioned, None);
             }
             Fault::PlainStart(node) => self.start_server(node, false, true, None),
+            Fault::Upgrade(node) => self.exchange_package(node, Format::NEWEST),
+            Fault::PutBack(node) => self.put_back(node),
             Fault::Heal => {
                 self.lossy_until = 0;
                 self.healed = true;

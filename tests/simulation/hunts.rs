@@ -210,6 +210,7 @@ pub enum Story {
     AwayWhileAnotherJoins,
     JoinsUnderFaults,
     AbandonedBranch,
+    Upgrade,
 }
 
 /// Where a deliberate fault has its chance: most have it anywhere, some need a story.
@@ -225,6 +226,7 @@ pub const fn story(mutation: Mutation) -> Story {
         Mutation::PastRosterServed => Story::AwayWhileAnotherJoins,
         Mutation::SettleUnproven => Story::JoinsUnderFaults,
         Mutation::JoinOffLineage => Story::AbandonedBranch,
+        Mutation::RaisesTooEarly => Story::Upgrade,
         _ => Story::Random,
     }
 }
@@ -247,6 +249,7 @@ pub fn hunt(seed: u64, story: Story, mutation: Mutation) -> World {
             world.run_until(world.now + 30_000);
             world
         }
+        Story::Upgrade => crate::upgrade::run(seed, mutation, false),
         Story::Random => crate::random::run(seed, mutation, false),
     }
 }

@@ -16,6 +16,7 @@ use relight_core::ledger::change_roster::PresentedToken;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::effect::{ChangeError, Effect, Input, LedgerError};
 use relight_core::ledger::electorate::Value;
+use relight_core::ledger::format::{Format, Understood};
 use relight_core::ledger::formation::Formation;
 use relight_core::ledger::proposer::Known;
 use relight_core::ledger::roster::Member;
@@ -65,6 +66,10 @@ pub enum Change {
     Enfranchise(NodeId),
     /// Give it a vote under a fresh acceptor.
     Readmit(NodeId, AcceptorId),
+    /// Raise the format, by what the members said.
+    RaiseFormat(Understood),
+    /// Say on the roster what a node's agent understands.
+    ReportUnderstood(NodeId, Format),
     /// End a change of voters.
     Settle,
     /// One step towards a roster without it, by what was heard when it was wanted.
@@ -92,6 +97,10 @@ impl Change {
             }
             Self::Enfranchise(node) => document.enfranchise(*node).map_err(|it| told(&it)),
             Self::Readmit(node, fresh) => document.readmit(*node, *fresh).map_err(|it| told(&it)),
+            Self::RaiseFormat(said) => document.raise_format(said).map_err(|it| told(&it)),
+            Self::ReportUnderstood(node, understands) => {
+                document.report_understood(*node, *understands).map_err(|it| told(&it))
+            }
             Self::Settle => Ok(document.settle()),
             Self::StepOff(node, heard) => document.step_off(*node, heard).map_err(|it| told(&it)),
         }
@@ -109,6 +118,8 @@ impl Change {
             Self::Admit(..) => "admit",
             Self::Enfranchise(..) => "enfranchise",
             Self::Readmit(..) => "readmit",
+            Self::RaiseFormat(_) => "raise format",
+            Self::ReportUnderstood(..) => "report format",
             Self::Settle => "settle",
             Self::StepOff(..) => "step off",
         }

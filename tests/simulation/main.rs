@@ -5,7 +5,7 @@
 //! Read `world.rs` for what happens, `agent.rs` and `hands.rs` for what nodes do, `ledger.rs` and
 //! `voter.rs` for the register between them, `galera.rs` for the model of the database, `checks.rs`
 //! and `chain.rs` for what is promised, `detectors.rs` for whether that is noticed when it is
-//! broken, `faults.rs` for what goes wrong.
+//! broken, `faults.rs` for what goes wrong, `upgrade.rs` for programs of different versions.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,5 +35,6 @@ mod observe;
 mod random;
 mod roster;
 mod stories;
+mod upgrade;
 mod voter;
 mod world;

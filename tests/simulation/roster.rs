@@ -10,6 +10,7 @@ use relight_core::ledger::acceptor::Record;
 use relight_core::ledger::change_roster::PresentedToken;
 use relight_core::ledger::document::Document;
 use relight_core::ledger::electorate::VOTERS_MAX;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::{Member, Role};
 use relight_core::ledger::token::{TokenId, TokenRecord};
 
@@ -17,7 +18,7 @@ use crate::agent::{Message, id, index};
 use crate::faults::Fault;
 use crate::galera::Node;
 use crate::ledger::Change;
-use crate::world::{Event, World};
+use crate::world::{Event, Machine, World};
 
 const SECRET_HASH: [u8; 32] = [7; 32];
 const TOKEN: TokenId = TokenId([1; 8]);
@@ -42,6 +43,7 @@ pub fn member(node: Node, role: Role, ours: bool) -> Member {
         role,
         acceptor: AcceptorId::from_number(node as u64 + 1),
         config_is_ours: ours,
+        understands: Format::NEWEST,
     }
 }
 
@@ -64,7 +66,9 @@ impl World {
         };
         if let Some(door) = (0..self.nodes.len()).find(there) {
             let ours = self.document.roster.members.values().all(|it| it.config_is_ours);
-            let member = Box::new(member(node, self.nodes[node].role, ours));
+            let Machine { role, program, .. } = &self.nodes[node];
+            let understands = program.understands;
+            let member = Box::new(Member { understands, ..member(node, *role, ours) });
             let presented =
                 PresentedToken { id: TOKEN, secret_hash: SECRET_HASH, now_unix_ms: self.now };
             self.change(door, Change::Admit(id(node), member, presented));
@@ -104,6 +108,8 @@ impl World {
             | Change::Enfranchise(_)
             | Change::Readmit(..)
             | Change::Settle
+            | Change::RaiseFormat(_)
+            | Change::ReportUnderstood(..)
             | Change::StepOff(..) => {}
         }
     }
@@ -179,6 +185,7 @@ impl World {
 
     /// Gives votes to members that answer, one at a time, and settles changes of voters.
     pub fn tend_roster(&mut self, node: Node, document: &Document, survey: &Survey) {
+        self.tend_format(node, document, survey);
         if document.roster.electorate.outgoing.is_some() {
             self.change(node, Change::Settle);
             return;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use relight_core::ids::{AcceptorId, Epoch};
 use relight_core::ledger::ballot::Ballot;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::Role;
 
 use crate::agent::{Agent, Message};
@@ -16,6 +17,7 @@ use crate::chain::Chain;
 use crate::faults::Fault;
 use crate::galera::{Datadir, Node, Server, Truth, Used, ViewText};
 use crate::mutation::Mutation;
+use crate::upgrade::Program;
 use crate::voter::Voter;
 
 /// Everything that can happen.
@@ -26,7 +28,7 @@ pub enum Event {
     /// Its time for answers is over.
     SurveyOver { node: Node, life: u64, round: u64 },
     /// A message arrives.
-    Deliver { from: Node, to: Node, message: Message },
+    Deliver { from: Node, to: Node, says: Format, message: Message },
     /// An acceptor's record has reached the disk.
     RecordSynced { node: Node, life: u64 },
     /// An operation on the ledger wanted to go on by now.
@@ -146,6 +148,8 @@ pub struct Machine {
     pub activating: Option<u32>,
     /// Every start of the unit stands still before it asks the gate.
     pub starts_hang: bool,
+    /// The version of Relight on it.
+    pub program: Program,
     /// An old copy of the datadir.
     pub copy: Option<Rc<Datadir>>,
 }
@@ -291,8 +295,9 @@ impl World {
 
     /// Sends between agents: lost, doubled, late and out of order while the world is lossy.
     pub fn send(&mut self, from: Node, to: Node, message: Message) {
+        let says = self.nodes[from].program.understands;
         if from == to {
-            self.after(0, Event::Deliver { from, to, message });
+            self.after(0, Event::Deliver { from, to, says, message });
             return;
         }
         if !self.links[from][to] || (self.lossy() && self.rng.u8(..) < 25) {
@@ -300,10 +305,11 @@ impl World {
         }
         if self.lossy() && self.rng.u8(..) < 25 {
             let delay = self.delay_ms();
-            self.after(delay, Event::Deliver { from, to, message: message.clone() });
+            let message = message.clone();
+            self.after(delay, Event::Deliver { from, to, says, message });
         }
         let delay = self.delay_ms();
-        self.after(delay, Event::Deliver { from, to, message });
+        self.after(delay, Event::Deliver { from, to, says, message });
     }
 
     /// Runs until a moment, or until something is broken.
@@ -331,7 +337,7 @@ impl World {
         match event {
             Event::Round { node, life } => self.begin_round(node, life),
             Event::SurveyOver { node, life, round } => self.survey_over(node, life, round),
-            Event::Deliver { from, to, message } => self.receive(from, to, message),
+            Event::Deliver { from, to, says, message } => self.arrives(from, to, says, message),
             Event::RecordSynced { node, life } => self.record_synced(node, life),
             Event::LedgerTime { node, life, talk } => self.ledger_time(node, life, talk),
             Event::LedgerSilence { node, life, ballot, acceptor } => {

@@ -40,7 +40,7 @@ const SHELL: House = House {
     floors: &[
         &["clock", "codec", "config", "events", "random", "snapshot", "systemd"],
         &["gossip", "identity", "sample", "store"],
-        &["failure"],
+        &["failure", "formats"],
         &["journal", "ledger"],
         &["records"],
         &["gate", "peers"],

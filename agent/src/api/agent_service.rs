@@ -361,15 +361,10 @@ impl Agent for AgentService {
 
     async fn set_config(&self, request: Request<v1::SetConfigRequest>) -> Outcome<v1::Setting> {
         let v1::SetConfigRequest { key, value } = request.into_inner();
+        let member = self.host.member().await;
+        let said = member.map(|member| member.formats.understood()).unwrap_or_default();
         let document = self
-            .change(
-                |document| {
-                    let mut next = document.clone();
-                    next.settings.set(&key, &value)?;
-                    Ok(next)
-                },
-                wire::setting_failure,
-            )
+            .change(|document| document.with_setting(&key, &value, &said), wire::setting_failure)
             .await?;
         if let Some(member) = self.host.member().await {
             member.tell(Level::Notice, EventKind::Config, format!("{key} is now {value}"));

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use relight_core::ids::NodeId;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::{Format, TooOld};
 use relight_proto::v1::peer_server::{Peer, PeerServer};
 use relight_proto::v1::{JoinAnswer, JoinCall, PortAnswer, ProbeAnswer, ProbeCall, Sealed};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -18,20 +19,22 @@ use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status};
 
 use crate::clock::now_unix_ms;
-use crate::codec::{Record, decode, encode};
+use crate::codec::{decode, encode};
 use crate::daemon::freeze::freeze;
 use crate::daemon::host::Answering;
 use crate::daemon::look::look;
 use crate::daemon::member::{Member, MemberError};
 use crate::daemon::server_order::control_server;
 use crate::failure::chain;
+use crate::formats;
+use crate::formats::heard::HeardFormats;
 use crate::gossip::probe::Nonce;
 use crate::identity::acceptor::{AcceptorLimits, Caller, Peer as Who, accept_peers};
 use crate::identity::certificate::{PeerIdentity, Role as CertificateRole};
 use crate::membership::admit::admit;
 use crate::membership::preflight::GALERA_PORTS;
 use crate::observe::server::Freshness;
-use crate::peers::messages::{Answer, Question};
+use crate::peers::messages::{Answer, InFormat, Question};
 use crate::wire::status_of;
 
 const PROBE_MAX: Duration = Duration::from_millis(1500);
@@ -186,16 +189,22 @@ async fn gossip_probe(member: &Member, remote: IpAddr, nonce: &[u8]) -> bool {
 impl Peer for PeerService {
     async fn call(&self, request: Request<Sealed>) -> Result<Response<Sealed>, Status> {
         let from = certified(request.extensions().get::<Caller>())?.node;
-        let question = question(&request.get_ref().payload)?;
-        let answered = self.as_member(|member| async move {
+        let Sealed { payload, understands, in_force, .. } = request.into_inner();
+        let question = question(&payload);
+        let sealed = self.as_member(|member| async move {
+            // One that is off the roster may be of another time.
+            if member.ledger.cached().roster.members.contains_key(&from) {
+                member.formats.hear(from, understands, in_force);
+            }
+            let question = question?;
             // A node that was taken off the roster has to learn it, to stop its server (R22).
             if !question.only_looks_at_the_ledger() {
                 self.check_listed(&member, from).await?;
             }
-            Ok(answer(&member, question, from).await)
+            let answer = answer(&member, question, from).await;
+            sealed_answer(&member.formats, answer, understands)
         });
-        let payload = encode(&answered.await?).map_err(|error| Status::internal(chain(&error)))?;
-        Ok(Response::new(Sealed { codec: u32::from(Answer::VERSION), payload }))
+        sealed.await.map(Response::new)
     }
 
     async fn join(&self, request: Request<JoinCall>) -> Result<Response<JoinAnswer>, Status> {
@@ -240,7 +249,26 @@ fn certified(caller: Option<&Caller>) -> Result<&PeerIdentity, Status> {
 }
 
 fn question(payload: &[u8]) -> Result<Question, Status> {
-    decode(payload).map_err(|error| Status::invalid_argument(chain(&error)))
+    let read = decode::<InFormat<Question>>(payload);
+    let read = read.map_err(|error| Status::invalid_argument(chain(&error)));
+    read.map(|InFormat { message, .. }| message)
+}
+
+/// An answer in the format in force, or in the highest that the other end understands. What cannot
+/// be said in that is refused with the reason: nobody shall guess at it.
+fn sealed_answer(heard: &HeardFormats, answer: Answer, understands: u32) -> Result<Sealed, Status> {
+    let understands = Format(u16::try_from(understands).unwrap_or(u16::MAX)).max(Format::ONE);
+    let usual = heard.in_force().min(understands);
+    let needed = answer.needs();
+    let message = if needed > understands {
+        Answer::Refused(TooOld { needed, known: understands }.to_string())
+    } else {
+        answer
+    };
+    let format = usual.max(message.needs());
+    let payload = encode(&InFormat { format, message });
+    let payload = payload.map_err(|error| Status::internal(chain(&error)))?;
+    Ok(formats::sealed(format, payload, heard))
 }
 
 #[cfg(test)]

@@ -60,6 +60,14 @@ fn sample() -> Sample {
     }
 }
 
+fn encode_frame<T: Serialize>(
+    kind: RecordKind,
+    version: u16,
+    value: &T,
+) -> Result<Vec<u8>, CodecError> {
+    frame(kind, version, &encode_payload(value)?)
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,6 +10,7 @@ use relight_core::evidence::survey::Survey;
 use relight_core::ids::{AcceptorId, Epoch, HistoryId, NodeId, Term};
 use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::{Format, Understood};
 use relight_core::recovery::judge::Verdict;
 use tokio::task::JoinSet;
 use tracing::debug;
@@ -83,6 +84,7 @@ pub async fn obey(
         Verdict::Healthy | Verdict::Degraded { .. } | Verdict::Wait { .. } | Verdict::Hold(_) => {}
     }
     end_pause(member, picture).await;
+    raise_format(member, picture).await;
     tend_roster(member, picture).await;
 }
 
@@ -244,5 +246,27 @@ async fn tend_roster(member: &Arc<Member>, picture: &Arc<MemberPicture>) {
     if let Some(node) = newcomer {
         let text = format!("{} gets a vote", document.roster.name_of(node));
         change(member, &text, |document| document.enfranchise(node)).await;
+    }
+}
+
+/// Raises the format as soon as all members understand a higher one. What they said counts as long
+/// as they answer: who is silent may be put back to an older package.
+async fn raise_format(member: &Arc<Member>, picture: &Arc<MemberPicture>) {
+    let document = &picture.document;
+    let mut said: Understood = member.formats.understood();
+    said.retain(|node, _| picture.survey.observations.contains_key(node));
+    let next = document.agreeable_format(&said);
+    if next > document.format {
+        let text = format!("all members understand format {next}: it is in force from here on");
+        change(member, &text, |document| document.raise_format(&said)).await;
+    }
+}
+
+/// Has the roster say what this agent understands.
+pub async fn report_format(member: &Arc<Member>, picture: &Arc<MemberPicture>) {
+    let me = member.me;
+    if picture.document.wants_report(me, Format::NEWEST) {
+        let text = format!("{} understands format {}", member.name, Format::NEWEST);
+        change(member, &text, |document| document.report_understood(me, Format::NEWEST)).await;
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use relight_core::ids::{BootId, Incarnation, NodeName};
+use relight_core::ledger::format::TooOld;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -101,6 +102,7 @@ impl Host {
             at: SystemTime::now(),
             taken: Instant::now(),
             member: None,
+            too_old: None,
             warnings: Vec::new(),
         };
         let hands = Hands {
@@ -179,6 +181,14 @@ impl Host {
         *self.running.lock().await = Some(member.clone());
         member.tell(Level::Notice, EventKind::Agent, format!("this node is {}", member.name));
         Ok(member)
+    }
+
+    /// The records of this node are in a format that this program does not understand: it is no
+    /// member until it is upgraded, and says so to whoever asks.
+    pub fn stand_aside(&self, too_old: TooOld) {
+        self.picture.send_modify(|picture| {
+            *picture = Arc::new(Picture { too_old: Some(too_old), ..(**picture).clone() });
+        });
     }
 
     /// The member, before anything of it runs but gossip.

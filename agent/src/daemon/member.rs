@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use relight_core::ids::{NodeId, NodeName};
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::TooOld;
 use relight_core::lineage::permit::Standing;
 use tokio::sync::{Notify, watch};
 
@@ -17,6 +18,8 @@ use super::tasks::Tasks;
 use crate::act::Hands;
 use crate::config::Config;
 use crate::events::{Event, EventKind, EventLog, Level};
+use crate::formats;
+use crate::formats::heard::HeardFormats;
 use crate::gate::keeper::Keeper;
 use crate::gossip::keyring::{GroupKey, Keyring, KeyringError};
 use crate::gossip::membership::{Membership, MembershipConfig, MembershipError, Pace};
@@ -60,6 +63,9 @@ pub enum MemberError {
     /// systemd cannot be reached.
     #[error("failed to reach systemd")]
     Systemd(#[from] SystemdError),
+    /// A record is in a format that this program does not know.
+    #[error("the records of this node are of a newer version of relight")]
+    TooOld(#[source] TooOld),
     /// There is no document to start from.
     #[error("this node has an identity and no document of the ledger")]
     NoDocument,
@@ -82,12 +88,33 @@ pub enum MemberError {
 }
 
 impl MemberError {
+    /// Which format this program would have to understand, if that is what is wrong.
+    #[must_use]
+    pub fn too_old(&self) -> Option<TooOld> {
+        match self {
+            Self::TooOld(too_old) => Some(*too_old),
+            Self::Store(_)
+            | Self::Credentials(_)
+            | Self::Ca(_)
+            | Self::Keyring(_)
+            | Self::Gossip(_)
+            | Self::Systemd(_)
+            | Self::NoDocument
+            | Self::Socket { .. }
+            | Self::Listen { .. } => None,
+        }
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> String {
         let lines_above = || "see the lines above".to_owned();
         match self {
             Self::Store(error) => error.hint().unwrap_or_else(lines_above),
+            Self::TooOld(_) => {
+                "install that version again: `apt-get install relight`; nothing was changed here"
+                    .to_owned()
+            }
             Self::Ca(error) => error.hint().to_owned(),
             Self::Listen { address, .. } => format!(
                 "is another program at this port? `ss -lntup | grep {}`; ports and address are \
@@ -126,6 +153,8 @@ pub struct Member {
     pub certificates: Certificates,
     /// The acceptor.
     pub voter: Arc<Voter>,
+    /// What was heard about formats.
+    pub formats: Arc<HeardFormats>,
     /// The other agents.
     pub peers: Arc<Peers>,
     /// The ledger.
@@ -206,7 +235,9 @@ impl Member {
         let me = identity.node;
         let voter = Arc::new(Voter::resume(&store));
         let document = newest_document(&store, &voter)?;
-        let peers = Arc::new(Peers::new(me, config.listen.grpc, credentials.clone()));
+        let formats = Arc::new(HeardFormats::new(me, &document));
+        let port = config.listen.grpc;
+        let peers = Arc::new(Peers::new(me, port, credentials.clone(), formats.clone()));
         peers.set_roster(&document.roster);
         let seeds = seeds(&document, me, config.listen.gossip);
         let gossip = start_gossip(&config, &identity, &life, seeds).await?;
@@ -239,6 +270,7 @@ impl Member {
             ca,
             certificates: Certificates::default(),
             voter,
+            formats,
             peers,
             ledger: Arc::new(ledger),
             gossip,
@@ -308,9 +340,16 @@ pub fn credentials_of(identity: &Identity) -> Result<Credentials, CredentialsErr
 
 /// Where gossip and calls begin: what was last seen chosen, or what the acceptor holds if newer.
 fn newest_document(store: &Store, voter: &Voter) -> Result<Document, MemberError> {
-    let last = match store.record::<LastDocument>("document")? {
-        Loaded::Present(LastDocument(document), _) => Some(document),
-        Loaded::Missing(_) => None,
+    if let Some(too_old) = voter.too_old() {
+        return Err(MemberError::TooOld(too_old));
+    }
+    let last = match store.record::<LastDocument>("document") {
+        Ok(Loaded::Present(LastDocument(document), _)) => Some(document),
+        Ok(Loaded::Missing(_)) => None,
+        Err(error) => {
+            let too_old = formats::too_old(&error);
+            return Err(too_old.map_or_else(|| error.into(), MemberError::TooOld));
+        }
     };
     let accepted = voter.accepted();
     [last, accepted]

@@ -152,6 +152,10 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
             (member.ledger.cached(), false)
         }
     };
+    member.formats.follow(&document);
+    // Whoever does not understand what the others write stops: it looks on, and does nothing.
+    let too_old = member.formats.too_old();
+    let quorum = quorum && too_old.is_none();
     let now = Instant::now();
     thread.heard.extend(peers.iter().map(|observation| (observation.node, now)));
     thread.heard.insert(member.me, now);
@@ -180,10 +184,13 @@ async fn one(member: &Arc<Member>, thread: &mut Thread) -> Arc<MemberPicture> {
         because: plan.because,
         voter_trouble: member.voter.trouble(),
         gate_closed,
+        understood: member.formats.understood(),
+        too_old,
     });
     publish(member, &picture, &look);
     keep_evidence(member, thread, &picture, &look).await;
     if picture.quorum {
+        coordinate::report_format(member, &picture).await;
         coordinate::ask_for_vote(member, &picture).await;
         steer(member, thread, &picture).await;
         execute::follow(member, thread, &picture, plan, &look);
@@ -235,6 +242,7 @@ fn publish(member: &Member, picture: &Arc<MemberPicture>, look: &Look) {
         at: SystemTime::now(),
         taken: Instant::now(),
         member: Some(picture.clone()),
+        too_old: None,
         warnings,
     });
     let last = member.picture.send_replace(next.clone());

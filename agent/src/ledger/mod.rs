@@ -2,7 +2,6 @@
 //! core's pure readers and proposers into reads and changes. It decides nothing.
 
 pub mod client;
-pub mod older;
 pub mod voter;
 
 pub use client::{Carrier, ChangeError, Ledger, LedgerError};

@@ -13,51 +13,51 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use relight_core::ids::AcceptorId;
-use relight_core::ledger::acceptor::{Acceptor, Ask, Record as BallotRecord, Reply, Request, Vote};
+use relight_core::ledger::acceptor::{Acceptor, Ask, Record as BallotRecord, Reply, Request};
 use relight_core::ledger::ballot::Witnessed;
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::{Format, TooOld};
 use serde::{Deserialize, Serialize};
 use tracing::{error, info};
 
-use super::older::{DocumentV1, DocumentV2};
-use crate::codec::{CodecError, Record, RecordKind, decode_payload};
+use crate::codec::{CodecError, Framed, RecordKind, decode_payload};
+use crate::formats::{self, Beside, DocumentV1, Holds};
 use crate::store::{Loaded, RecordFile, Store, StoreError};
 
 const NAME: &str = "acceptor";
 
-/// The acceptor's record as it lies on the disk.
+/// The acceptor's record as it lies on the disk, in the format of the document in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct OnDisk {
-    record: BallotRecord<Document>,
+struct OnDisk<D = Document> {
+    record: BallotRecord<D>,
     /// What the others have shown.
     witnessed: Witnessed,
 }
 
-/// [`OnDisk`] with the document of an older format.
-#[derive(Debug, Deserialize)]
-struct Older<D> {
-    record: BallotRecord<D>,
-    witnessed: Witnessed,
-}
+impl<D> Holds<D> for OnDisk<D> {
+    type With<E: Beside> = OnDisk<E>;
 
-impl<D: Into<Document>> From<Older<D>> for OnDisk {
-    fn from(old: Older<D>) -> Self {
-        let Older { record, witnessed } = old;
-        let BallotRecord { id, cluster, promised, accepted, counter } = record;
-        let accepted = accepted.map(|vote| Vote { ballot: vote.ballot, value: vote.value.into() });
-        Self { record: BallotRecord { id, cluster, promised, accepted, counter }, witnessed }
+    fn convert<E: Beside, X>(self, change: impl Fn(D) -> Result<E, X>) -> Result<OnDisk<E>, X> {
+        let Self { record, witnessed } = self;
+        Ok(OnDisk { record: record.convert(change)?, witnessed })
     }
 }
 
-impl Record for OnDisk {
-    const KIND: RecordKind = RecordKind::Acceptor;
-    const VERSION: u16 = 3;
+impl Framed for OnDisk {
+    const FRAME: RecordKind = RecordKind::Acceptor;
+    const NEWEST: u16 = formats::version_of(Format::NEWEST, formats::RECORDS_BEFORE);
 
-    fn from_older(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
-        match version {
-            1 => Ok(decode_payload::<Older<DocumentV1>>(payload)?.into()),
-            2 => Ok(decode_payload::<Older<DocumentV2>>(payload)?.into()),
-            _ => Err(CodecError::Older { found: version, known: Self::VERSION }),
+    fn payload(&self) -> Result<(u16, Vec<u8>), CodecError> {
+        let format = self.record.accepted.as_ref().map_or(Format::ONE, |vote| vote.value.format);
+        let version = formats::version_of(format, formats::RECORDS_BEFORE);
+        Ok((version, formats::payload(self, format)?))
+    }
+
+    fn read(version: u16, payload: &[u8]) -> Result<Self, CodecError> {
+        match (formats::format_of(version, formats::RECORDS_BEFORE), version) {
+            (Some(format), _) => formats::read(format, payload),
+            (None, 1) => decode_payload::<OnDisk<DocumentV1>>(payload)?.convert(|it| Ok(it.into())),
+            (None, found) => Err(CodecError::Older { found, known: Self::NEWEST }),
         }
     }
 }
@@ -73,6 +73,8 @@ pub struct Voter {
     /// The record, while it can be written.
     file: Mutex<Option<RecordFile<OnDisk>>>,
     store: Store,
+    /// Its record is in a format that this program does not know.
+    too_old: Option<TooOld>,
     /// The record counters that other acceptors have shown to this node (R19).
     witnessed: Mutex<Witnessed>,
     /// How long the last write took, microseconds.
@@ -103,6 +105,7 @@ impl Voter {
             standing: Mutex::new(standing),
             file: Mutex::new(file),
             store: store.clone(),
+            too_old: None,
             witnessed: Mutex::new(witnessed),
             write_us: AtomicU64::new(0),
             turn: Arc::default(),
@@ -138,6 +141,7 @@ impl Voter {
     #[must_use]
     pub fn resume(store: &Store) -> Self {
         let lost = |why| ((Standing::Lost { why }, None), Witnessed::default());
+        let mut too_old = None;
         let (slot, witnessed) = match store.record::<OnDisk>(NAME) {
             Ok(Loaded::Present(OnDisk { record, witnessed }, file)) => {
                 ((Standing::of(record), Some(file)), witnessed)
@@ -146,10 +150,11 @@ impl Voter {
             Err(error) => {
                 let why = crate::failure::chain(&error);
                 error!(why, "the record of this node's acceptor cannot be used");
+                too_old = formats::too_old(&error);
                 lost(why)
             }
         };
-        Self::of(store, slot, witnessed)
+        Self { too_old, ..Self::of(store, slot, witnessed) }
     }
 
     /// Makes a new record under a fresh id in place of one that is lost or was set back (R19).
@@ -331,6 +336,12 @@ impl Voter {
     #[must_use]
     pub fn last_write(&self) -> Duration {
         Duration::from_micros(self.write_us.load(Ordering::Relaxed))
+    }
+
+    /// Whether its record is in a format that this program does not know. Nothing is lost then.
+    #[must_use]
+    pub fn too_old(&self) -> Option<TooOld> {
+        self.too_old
     }
 
     /// Why it does not vote, when it does not.

@@ -9,20 +9,22 @@ use relight_core::clients::listening::with_a_joiner;
 use relight_core::ids::{HistoryId, NodeId, NodeName};
 use relight_core::ledger::change_roster::{PresentedToken, RosterRefused};
 use relight_core::ledger::document::Document;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::{Member as RosterMember, Role};
 use relight_core::ledger::settings::DatabaseListen;
 use relight_core::ledger::token::TokenId;
-use relight_proto::v1::{JoinAnswer, JoinCall, Sealed};
+use relight_proto::v1::{JoinAnswer, JoinCall};
 use rustls_pki_types::UnixTime;
 use tokio::time::timeout;
 
 use super::listening::{check_joiner, parse, text};
 use crate::clock::now_unix_ms;
-use crate::codec::{Record, encode};
+use crate::codec::encode;
 use crate::daemon::coordinate::nudge;
 use crate::daemon::member::Member;
 use crate::events::{EventKind, Level};
 use crate::failure::{Failure, Kind};
+use crate::formats;
 use crate::identity::ca::LeafProfile;
 use crate::identity::certificate::Role as CertificateRole;
 use crate::identity::token::hash_secret;
@@ -110,6 +112,8 @@ fn applicant(call: &JoinCall, remote: Option<SocketAddr>) -> Result<Applicant, F
             role,
             acceptor: call.acceptor_id.parse().map_err(text)?,
             config_is_ours: call.running_history.is_none(),
+            understands: Format(u16::try_from(call.understands).unwrap_or(u16::MAX))
+                .max(Format::ONE),
         },
         token: PresentedToken {
             id: TokenId(id),
@@ -205,7 +209,7 @@ pub async fn admit(
             .iter()
             .map(|key| [&[key.id], key.secret.as_slice()].concat())
             .collect(),
-        document: Some(Sealed { codec: u32::from(LastDocument::VERSION), payload: sealed }),
+        document: Some(formats::sealed(document.format, sealed, &member.formats)),
         warnings,
         listen: text(&document.settings.listen),
     })

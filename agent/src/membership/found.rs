@@ -16,6 +16,7 @@ use relight_core::ids::{
 use relight_core::ledger::acceptor::Record as BallotRecord;
 use relight_core::ledger::document::{Decision, Document, Frozen, Step, WriteTag};
 use relight_core::ledger::electorate::Electorate;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::{Member as RosterMember, Role, Roster};
 use relight_core::ledger::settings::{DatabaseListen, Settings};
 use relight_core::lineage::epoch::{GivenUp, Lane};
@@ -263,6 +264,7 @@ fn first_document(wish: &Wish, adopts: bool, ids: (ClusterId, NodeId, AcceptorId
         role: Role::Data,
         acceptor,
         config_is_ours: !adopts,
+        understands: Format::NEWEST,
     };
     let decision = Decision {
         epoch: Epoch(1),
@@ -287,6 +289,7 @@ fn first_document(wish: &Wish, adopts: bool, ids: (ClusterId, NodeId, AcceptorId
         name: wish.cluster.clone(),
         version: 1,
         written_by: WriteTag { node, number: 0 },
+        format: Format::NEWEST,
         roster: Roster {
             electorate: Electorate::founding(acceptor),
             members: BTreeMap::from([(node, founder)]),

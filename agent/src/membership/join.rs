@@ -11,6 +11,7 @@ use std::time::Duration;
 use relight_core::certificate::life_of;
 use relight_core::ids::{ClusterId, Epoch, HistoryId, NodeName};
 use relight_core::ledger::acceptor::Record as BallotRecord;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::Role;
 use relight_core::ledger::settings::DatabaseListen;
 use relight_core::lineage::permit::Standing;
@@ -296,6 +297,7 @@ fn call(applicant: &Applicant, token: &JoinToken, dry_run: bool) -> Result<JoinC
         node_id: applicant.application.node.to_string(),
         acceptor_id: applicant.application.acceptor.to_string(),
         listen: applicant.listen.clone(),
+        understands: u32::from(Format::NEWEST.0),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use relight_core::evidence::observation::NodeObservation;
@@ -10,13 +10,14 @@ use relight_core::ids::NodeId;
 use relight_core::ledger::acceptor::{Ask, Reply, Request};
 use relight_core::ledger::document::Document;
 use relight_core::ledger::roster::Roster;
-use relight_proto::v1::Sealed;
 use relight_proto::v1::peer_client::PeerClient;
 use tokio::time::timeout;
 use tonic::transport::Channel;
 
-use super::messages::{Answer, Question};
-use crate::codec::{CodecError, Record, decode, encode};
+use super::messages::{Answer, InFormat, Question};
+use crate::codec::{CodecError, decode, encode};
+use crate::formats;
+use crate::formats::heard::HeardFormats;
 use crate::identity::connector::{PeerTarget, peer_channel};
 use crate::identity::credentials::LiveCredentials;
 use crate::identity::trust::CredentialsError;
@@ -86,6 +87,7 @@ pub struct Peers {
     me: NodeId,
     port: u16,
     credentials: LiveCredentials,
+    formats: Arc<HeardFormats>,
     channels: Mutex<BTreeMap<NodeId, (SocketAddr, Option<Channel>)>>,
 }
 
@@ -98,8 +100,13 @@ impl std::fmt::Debug for Peers {
 impl Peers {
     /// Nobody yet; [`Peers::set_roster`] tells whom there is to call. All listen at `port`.
     #[must_use]
-    pub fn new(me: NodeId, port: u16, credentials: LiveCredentials) -> Self {
-        Self { me, port, credentials, channels: Mutex::new(BTreeMap::new()) }
+    pub fn new(
+        me: NodeId,
+        port: u16,
+        credentials: LiveCredentials,
+        formats: Arc<HeardFormats>,
+    ) -> Self {
+        Self { me, port, credentials, formats, channels: Mutex::new(BTreeMap::new()) }
     }
 
     /// Follows the roster. Channels of nodes that kept their address stay as they are.
@@ -146,10 +153,10 @@ impl Peers {
     ) -> Result<Answer, AskError> {
         let (address, channel) = self.channel(node)?;
         let codec = |source| AskError::Codec { address, source };
-        let sealed = Sealed {
-            codec: u32::from(Question::VERSION),
-            payload: encode(question).map_err(codec)?,
-        };
+        let format = self.formats.in_force().max(question.needs());
+        let message = InFormat { format, message: question.clone() };
+        let payload = encode(&message).map_err(codec)?;
+        let sealed = formats::sealed(format, payload, &self.formats);
         let mut client = PeerClient::new(channel);
         let reply = match timeout(within, client.call(sealed)).await {
             Ok(Ok(reply)) => reply.into_inner(),
@@ -158,7 +165,9 @@ impl Peers {
             }
             Err(_) => return Err(AskError::Silence { address, within }),
         };
-        let answer = decode(&reply.payload).map_err(codec)?;
+        // First what is said outside of the payload: it may be the reason why that is not read.
+        self.formats.hear(node, reply.understands, reply.in_force);
+        let InFormat { message: answer, .. } = decode(&reply.payload).map_err(codec)?;
         if let Answer::Refused(why) = answer {
             return Err(AskError::Refused { address, why });
         }

@@ -41,7 +41,7 @@ pub use disk::{DirectoryLock, Disk, DiskFile, LocalDisk};
 pub use error::StoreError;
 pub use record::{Loaded, RecordFile, Vacancy};
 
-use crate::codec::{CodecError, FRAME_BYTES_MAX, Record, RecordKind, decode, encode};
+use crate::codec::{CodecError, FRAME_BYTES_MAX, Framed, Record, RecordKind, decode, encode};
 use record::Claim;
 
 /// The end of every record's file name.
@@ -105,7 +105,7 @@ impl Store {
     ///
     /// [`StoreError::Unreadable`] and [`StoreError::Lost`] as reports that nobody may take for an
     /// empty record; [`StoreError::Open`], [`StoreError::Name`]; otherwise what the system says.
-    pub fn record<T: Record>(&self, name: &str) -> Result<Loaded<T>, StoreError> {
+    pub fn record<T: Framed>(&self, name: &str) -> Result<Loaded<T>, StoreError> {
         let claim = self.claim(name)?;
         Ok(match self.inner.load(name)? {
             None => Loaded::Missing(Vacancy::new(claim)),
@@ -118,7 +118,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::record`]: what is lost or damaged is reported and not written over.
-    pub fn put<T: Record>(&self, name: &str, value: &T) -> Result<RecordFile<T>, StoreError> {
+    pub fn put<T: Framed>(&self, name: &str, value: &T) -> Result<RecordFile<T>, StoreError> {
         match self.record::<T>(name)? {
             Loaded::Missing(vacancy) => vacancy.create(value),
             Loaded::Present(_, mut file) => file.write(value).map(|()| file),
@@ -136,7 +136,7 @@ impl Store {
     /// [`StoreError::NotDamaged`] if it is readable or never was; [`StoreError::Unreadable`] if it
     /// is of another version of the daemon, which is no damage. After any other error the record
     /// still counts as damaged or lost.
-    pub fn renew<T: Record>(&self, name: &str, value: &T) -> Result<RecordFile<T>, StoreError> {
+    pub fn renew<T: Framed>(&self, name: &str, value: &T) -> Result<RecordFile<T>, StoreError> {
         let claim = self.claim(name)?;
         let path = self.inner.path(name);
         match self.inner.load::<T>(name) {
@@ -280,7 +280,7 @@ impl Inner {
     }
 
     /// The record's value; nothing if it was never created.
-    fn load<T: Record>(&self, name: &str) -> Result<Option<T>, StoreError> {
+    fn load<T: Framed>(&self, name: &str) -> Result<Option<T>, StoreError> {
         let value = self.read(name)?;
         let entered = self.state().manifest.created.contains(name);
         match (&value, entered) {
@@ -292,7 +292,7 @@ impl Inner {
         Ok(value)
     }
 
-    fn read<T: Record>(&self, name: &str) -> Result<Option<T>, StoreError> {
+    fn read<T: Framed>(&self, name: &str) -> Result<Option<T>, StoreError> {
         // A process that was killed between its rename and its sync left a value that is there and
         // not yet durable. Nobody may act on such a value.
         self.disk
@@ -308,7 +308,7 @@ impl Inner {
         }
     }
 
-    fn write<T: Record>(&self, name: &str, value: &T) -> Result<(), StoreError> {
+    fn write<T: Framed>(&self, name: &str, value: &T) -> Result<(), StoreError> {
         let frame =
             encode(value).map_err(|source| StoreError::Encode { path: self.path(name), source })?;
         replace::replace(self.disk.as_ref(), &self.dir, &format!("{name}{SUFFIX}"), &frame)

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Inner, StoreError};
-use crate::codec::Record;
+use crate::codec::Framed;
 
 /// What is in the store under a name. Loss and damage are errors, never one of these.
 #[derive(Debug)]
-pub enum Loaded<T: Record> {
+pub enum Loaded<T: Framed> {
     /// No such record was ever created here.
     Missing(Vacancy<T>),
     /// The last value that was written, and the file to write the next one.
@@ -34,7 +34,7 @@ pub struct RecordFile<T> {
     value: PhantomData<fn(T)>,
 }
 
-impl<T: Record> Vacancy<T> {
+impl<T: Framed> Vacancy<T> {
     pub(super) fn new(claim: Claim) -> Self {
         Self { claim, value: PhantomData }
     }
@@ -64,7 +64,7 @@ impl<T: Record> Vacancy<T> {
     }
 }
 
-impl<T: Record> RecordFile<T> {
+impl<T: Framed> RecordFile<T> {
     pub(super) fn new(claim: Claim) -> Self {
         Self { claim, value: PhantomData }
     }
@@ -102,7 +102,7 @@ impl Claim {
         Ok(Self { store: Arc::clone(store), name: name.to_owned() })
     }
 
-    pub(super) fn write<T: Record>(&self, value: &T) -> Result<(), StoreError> {
+    pub(super) fn write<T: Framed>(&self, value: &T) -> Result<(), StoreError> {
         self.store.write(&self.name, value)
     }
 

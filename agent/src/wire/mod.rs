@@ -19,6 +19,7 @@ mod verdict;
 use std::time::SystemTime;
 
 use relight_core::ledger::document::Pause;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::settings::{KEYS, Key, SettingError, Settings};
 use relight_core::ledger::token::TokenRecord;
 use relight_proto::{detail, v1};
@@ -33,9 +34,10 @@ pub(crate) use self::seen::missing_rows_words;
 pub use self::serving::not_serving_words;
 pub use self::status::{cluster_status, component_word, position_of, server_word, wsrep_word};
 pub use self::verdict::{cluster_verdict, reason_of};
-use crate::codec::Record;
+use crate::codec::Framed;
 use crate::events::{Event, Level};
 use crate::failure::{Failure, Kind};
+use crate::peers::messages::{InFormat, Question};
 
 const RFC3339_MS: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -127,7 +129,8 @@ pub fn version() -> v1::Version {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         // Set by whoever builds the package.
         commit: option_env!("RELIGHT_COMMIT").unwrap_or("unknown").to_owned(),
-        codec: u32::from(<crate::peers::messages::Question as Record>::VERSION),
+        codec: u32::from(<InFormat<Question> as Framed>::NEWEST),
+        format: u32::from(Format::NEWEST.0),
     }
 }
 

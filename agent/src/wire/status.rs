@@ -1,10 +1,13 @@
 //! `GetStatus`: the cluster, the verdict, the open decision and one row for each node.
 
+use std::collections::BTreeSet;
+
 use relight_core::clients::serving::{NotServing, serves};
 use relight_core::evidence::frontier::ViewMember;
 use relight_core::evidence::observation::{Component, NodeObservation, ServerState, WsrepState};
 use relight_core::ids::NodeId;
 use relight_core::ledger::document::{Decision, Step};
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::Role;
 use relight_core::lineage::epoch::{GivenUp, Lane};
 use relight_core::lineage::permit::Mode;
@@ -12,7 +15,7 @@ use relight_core::position::{Position, Quality, StoredPosition};
 use relight_proto::v1;
 
 use super::listening::listening_words;
-use super::seen::{Seen, missing_rows_words};
+use super::seen::{Seen, missing_rows_words, verb};
 use super::verdict::cluster_verdict;
 use super::{pause_state, rfc3339};
 use crate::snapshot::Picture;
@@ -38,6 +41,7 @@ pub fn cluster_status(picture: &Picture) -> v1::ClusterStatus {
         warnings.push(format!("in epoch {} {words}", record.epoch));
     }
     warnings.extend(seen.and_then(strangers_words));
+    warnings.extend(seen.and_then(mixed_words));
     v1::ClusterStatus {
         seen_from: picture.name.to_string(),
         observed_at: rfc3339(picture.at),
@@ -61,6 +65,7 @@ fn cluster(seen: Seen<'_>) -> v1::Cluster {
         term: document.term.0,
         paused: document.pause.as_ref().map(pause_state),
         given_up: document.epoch().map(|record| names_of(&record.given_up)).unwrap_or_default(),
+        format: u32::from(document.format.0),
     }
 }
 
@@ -90,6 +95,44 @@ fn strangers_words(seen: Seen<'_>) -> Option<String> {
         _ => format!("{count} members that are not on the roster: stop them, or let them join"),
     };
     Some(format!("the primary component has {what}"))
+}
+
+/// The highest format that a node is known to understand.
+fn understands(seen: Seen<'_>, node: NodeId) -> Option<Format> {
+    let listed = seen.document().understood(&seen.member.understood).get(&node).copied();
+    // Format 1 has no place for it, so that an answer is needed to know it.
+    listed.filter(|_| {
+        seen.document().format > Format::ONE || seen.member.understood.contains_key(&node)
+    })
+}
+
+/// Agents of different versions, as while a cluster is upgraded.
+fn mixed_words(seen: Seen<'_>) -> Option<String> {
+    let in_force = seen.document().format;
+    let understood = seen.nodes_by_name().into_iter().map(|node| (node, understands(seen, node)));
+    let understood: Vec<(NodeId, Option<Format>)> = understood.collect();
+    let highest = understood.iter().filter_map(|(_, it)| *it).max()?;
+    if highest <= in_force {
+        return None;
+    }
+    let of = |wanted: &dyn Fn(Option<Format>) -> bool| -> BTreeSet<NodeId> {
+        understood.iter().filter(|(_, it)| wanted(*it)).map(|(node, _)| *node).collect()
+    };
+    let old = of(&|it| it.is_some_and(|it| it < highest));
+    let silent = of(&|it| it.is_none());
+    let who = [(old, "older"), (silent, "not heard yet")]
+        .into_iter()
+        .filter(|(nodes, _)| !nodes.is_empty())
+        .map(|(nodes, what)| format!("{} {} {what}", seen.list(&nodes), verb(&nodes, "is", "are")));
+    let who: Vec<String> = who.collect();
+    // All understand it, and the coordinator raises it in a moment.
+    (!who.is_empty()).then(|| {
+        format!(
+            "the agents are of different versions: {}; format {in_force} stays in force until all \
+             understand format {highest}",
+            who.join(", ")
+        )
+    })
 }
 
 fn names_of(given_up: &GivenUp) -> Vec<String> {
@@ -174,6 +217,7 @@ fn row(seen: Seen<'_>, node: NodeId) -> Option<v1::Node> {
         writer: if has_data { writer(seen, node) } else { None },
         warnings,
         quarantined: None,
+        understands: understands(seen, node).map(|format| u32::from(format.0)),
     })
 }
 

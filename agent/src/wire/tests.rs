@@ -38,6 +38,7 @@ use relight_core::position::Quality;
 mod explaining;
 mod losses;
 mod names;
+mod versions;
 
 use explaining::answers;
 

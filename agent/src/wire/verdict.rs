@@ -9,6 +9,7 @@ use relight_core::diagnosis::reason::Reason;
 use relight_core::diagnosis::state::{Diagnosis, State, diagnose};
 use relight_core::evidence::observation::ServerState;
 use relight_core::ids::NodeId;
+use relight_core::ledger::format::TooOld;
 use relight_core::ledger::formation::Formation;
 use relight_core::recovery::hold::Hold;
 use relight_proto::v1::{self, VerdictState};
@@ -25,6 +26,10 @@ const NOT_A_MEMBER: &str = "this node is not a member of any cluster: \
 /// The verdict of a picture.
 #[must_use]
 pub fn cluster_verdict(picture: &Picture) -> v1::Verdict {
+    let too_old = picture.member.as_ref().map_or(picture.too_old, |member| member.too_old);
+    if let Some(too_old) = too_old {
+        return outdated(too_old);
+    }
     let seen = Seen::of(picture);
     let diagnosis = diagnose(seen.map(Seen::view));
     let names = |nodes| seen.map(|seen| seen.names(nodes)).unwrap_or_default();
@@ -35,6 +40,20 @@ pub fn cluster_verdict(picture: &Picture) -> v1::Verdict {
         missing: names(&diagnosis.missing),
         until: diagnosis.until_unix_ms.map(rfc3339_of_ms),
         command: seen.zip(diagnosis.next).map(|(seen, next)| command(seen, &next)),
+    }
+}
+
+/// Nothing of what the others decide can be read here, so there is nothing to diagnose.
+fn outdated(TooOld { needed, known }: TooOld) -> v1::Verdict {
+    v1::Verdict {
+        state: VerdictState::Holding.into(),
+        reason: v1::Reason::AgentOutdated.into(),
+        detail: format!(
+            "the cluster writes format {needed}, and the agent of this node understands up to \
+             format {known}: it looks on and does nothing"
+        ),
+        command: Some("apt-get install relight".to_owned()),
+        ..v1::Verdict::default()
     }
 }
 

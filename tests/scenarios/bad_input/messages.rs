@@ -6,18 +6,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use relight::clock::now_unix_ms;
-use relight::codec::{Record, decode, encode};
+use relight::codec::{decode, encode};
 use relight::failure::{Failure, Kind};
 use relight::identity::ca::{CertificateAuthority, LeafProfile, NodeKey};
 use relight::identity::certificate::Role;
 use relight::identity::connector::{PeerTarget, join_channel, peer_channel};
 use relight::identity::credentials::{Credentials, CredentialsPem, LiveCredentials};
 use relight::identity::token::JoinToken;
-use relight::peers::messages::{Answer, Question, ServerVerb};
+use relight::peers::messages::{Answer, InFormat, Question, ServerVerb};
 use relight::records::Identity;
 use relight::wire::read::failure_of;
 use relight_core::certificate::LIFE;
 use relight_core::ids::{Epoch, NodeId, Term};
+use relight_core::ledger::format::Format;
 use relight_proto::v1::peer_client::PeerClient;
 use relight_proto::v1::{JoinAnswer, JoinCall, Sealed};
 use relight_tests::lab::relight::{self as agents};
@@ -225,9 +226,13 @@ impl Insider {
         let [a, _] = &self.known;
         let target = PeerTarget { node: a.node, address: self.address };
         let channel = peer_channel(credentials, target, DIAL_MAX)?;
-        let sealed = Sealed { codec: u32::from(Question::VERSION), payload };
+        let understands = u32::from(Format::NEWEST.0);
+        let sealed = Sealed { payload, understands, ..Sealed::default() };
         Ok(match PeerClient::new(channel).call(sealed).await {
-            Ok(answer) => Ok(decode(&answer.into_inner().payload)?),
+            Ok(answer) => {
+                let answer: InFormat<Answer> = decode(&answer.into_inner().payload)?;
+                Ok(answer.message)
+            }
             Err(status) => Err(format!("{:?}: {}", status.code(), status.message())),
         })
     }
@@ -237,7 +242,7 @@ impl Insider {
         let peer = |node| Wanted { node, role: Role::Peer, age_s: 0 };
         // So that the rest is refused for what is wrong with it, and for nothing else.
         let good = self.certified(&ca, &peer(b.node))?;
-        let good = self.call(&good, encode(&Question::Observe)?).await?;
+        let good = self.call(&good, encode(&InFormat::newest(Question::Observe))?).await?;
         ensure!(matches!(good, Ok(Answer::Observed(_))), "a good call was refused: {good:?}");
         let orders = [
             Question::Observe,
@@ -260,7 +265,8 @@ impl Insider {
             let Wanted { role, age_s, .. } = wanted;
             let credentials = self.certified(ca, &wanted)?;
             for order in &orders {
-                let answer = self.call(&credentials, encode(order)?).await?;
+                let answer =
+                    self.call(&credentials, encode(&InFormat::newest(order.clone()))?).await?;
                 let no = answer.err().with_context(|| format!("{role}, {age_s} s: obeyed"))?;
                 ensure!(no.starts_with(expected), "{role}, {age_s} s old: {no}");
             }
@@ -272,10 +278,10 @@ impl Insider {
         let [_, b] = &self.known;
         let wanted = Wanted { node: b.node, role: Role::Peer, age_s: 0 };
         let credentials = self.certified(&self.ca()?, &wanted)?;
-        let question = encode(&Question::Observe)?;
+        let question = encode(&InFormat::newest(Question::Observe))?;
         let cut = question.get(..question.len() - 1).unwrap_or_default().to_vec();
         let longer = [question.as_slice(), &[0]].concat();
-        let answer = encode(&Answer::Done)?;
+        let answer = encode(&InFormat::newest(Answer::Done))?;
         for (what, payload) in [
             ("nothing", Vec::new()),
             ("cut", cut),
@@ -307,6 +313,7 @@ fn join_call(token: &JoinToken) -> JoinCall {
         relight_version: env!("CARGO_PKG_VERSION").to_owned(),
         node_id: NodeId::from_number(77).to_string(),
         acceptor_id: NodeId::from_number(78).to_string(),
+        understands: u32::from(Format::NEWEST.0),
         ..JoinCall::default()
     }
 }

@@ -39,7 +39,8 @@ impl Written for Document {
     }
 
     fn stamped(self, version: u64, written_by: WriteTag) -> Self {
-        Self { version, written_by, ..self }
+        // As all will read it: what its format cannot say is not said here either.
+        Self { version, written_by, ..self.as_written() }
     }
 
     fn keeper(&self, acceptor: AcceptorId) -> Option<NodeId> {

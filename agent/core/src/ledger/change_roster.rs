@@ -6,6 +6,7 @@
 
 use super::document::Document;
 use super::electorate::{IllegalChange, RosterChange, VOTERS_MAX};
+use super::format::TooOld;
 use super::roster::Member;
 use super::token::{TokenId, TokenRecord, TokenRefusal, judge};
 use crate::ids::{AcceptorId, NodeId};
@@ -36,6 +37,10 @@ pub enum RosterRefused {
     /// The token does not open the door.
     #[error(transparent)]
     Token(#[from] TokenRefusal),
+    /// Its agent could not read what the members write.
+    #[error("the node's agent understands up to format {}, and the cluster has format {}",
+            .0.known, .0.needed)]
+    TooOld(TooOld),
     /// The roster has no such node.
     #[error("no node of the roster is called `{name}`")]
     NoSuchNode {
@@ -83,6 +88,10 @@ impl RosterRefused {
                     .to_owned()
             }
             Self::Token(refusal) => refusal.hint().to_owned(),
+            Self::TooOld(_) => {
+                "install the version of relight there that the members run, and join again"
+                    .to_owned()
+            }
             Self::NoSuchNode { .. } => "`agentctl status` lists the nodes".to_owned(),
             Self::Electorate(illegal) => illegal.hint().to_owned(),
             Self::LastNode { .. } => {
@@ -114,7 +123,7 @@ impl Document {
     /// Puts a node on the roster, without a vote, and spends one use of its token. A node that is
     /// there already, and whose answer was lost, gets the same answer again; it needs a token for
     /// that too, whose use it has spent the first time. As long as it has no vote, zone, role and
-    /// configuration may be others than at the first time.
+    /// configuration may be others than at the first time; its agent may be another at any time.
     ///
     /// # Errors
     /// When the token, the identity, the name or the address does not fit.
@@ -131,8 +140,16 @@ impl Document {
         });
         let record = self.tokens.get(&token.id);
         match judge(record, &token.secret_hash, token.now_unix_ms) {
-            Ok(()) | Err(TokenRefusal::Used) if again => return self.admit_again(node, member),
-            judged => judged?,
+            Ok(()) => {}
+            Err(TokenRefusal::Used) if again => {}
+            Err(refused) => return Err(refused.into()),
+        }
+        if member.understands < self.format {
+            let (needed, known) = (self.format, member.understands);
+            return Err(RosterRefused::TooOld(TooOld { needed, known }));
+        }
+        if again {
+            return self.admit_again(node, member);
         }
         for (other, present) in &self.roster.members {
             if *other == node || present.acceptor == member.acceptor {
@@ -161,12 +178,12 @@ impl Document {
     /// Whoever has a vote was heard as a member: what the roster says of it stays.
     fn admit_again(&self, node: NodeId, member: Member) -> Result<Self, RosterRefused> {
         let mut next = self.clone();
-        if self.roster.members.get(&node) != Some(&member) {
-            if self.roster.votes(node) {
-                return Err(RosterRefused::IdentityTaken { name: member.name.to_string() });
-            }
-            next.roster.members.insert(node, member);
+        let known = self.roster.members.get(&node).cloned();
+        let known = known.map(|it| Member { understands: member.understands, ..it });
+        if known.as_ref() != Some(&member) && self.roster.votes(node) {
+            return Err(RosterRefused::IdentityTaken { name: member.name.to_string() });
         }
+        next.roster.members.insert(node, member);
         Ok(next)
     }
 

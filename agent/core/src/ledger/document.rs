@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::electorate::{Electorate, Value};
+use super::format::Format;
 use super::roster::Roster;
 use super::settings::Settings;
 use super::token::{TokenId, TokenRecord};
@@ -104,7 +105,10 @@ pub struct Pause {
 }
 
 /// The value of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// It has no one form on disks and wires: it is written in the format that is in force, and whoever
+/// writes it says how ([`super::format`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The cluster.
     pub cluster: ClusterId,
@@ -114,6 +118,8 @@ pub struct Document {
     pub version: u64,
     /// Who made this version.
     pub written_by: WriteTag,
+    /// The format in force: all members understand it.
+    pub format: Format,
     /// The nodes.
     pub roster: Roster,
     /// Number of the present coordinator's reign.

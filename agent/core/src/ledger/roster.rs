@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::electorate::Electorate;
+use super::format::Format;
 use crate::ids::{AcceptorId, NodeId, NodeName};
 
 /// What a node is for.
@@ -21,7 +22,7 @@ pub enum Role {
 }
 
 /// One node of the roster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its name, unique in the cluster.
     pub name: NodeName,
@@ -36,10 +37,12 @@ pub struct Member {
     /// Whether the Galera configuration of this node is ours. Where it is not, rules R13 and R14
     /// cannot hold: the group name and `read_only` stay the user's.
     pub config_is_ours: bool,
+    /// The highest format that its agent understands, as it has reported.
+    pub understands: Format,
 }
 
 /// Which nodes the cluster has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Roster {
     /// Who votes.
     pub electorate: Electorate,

@@ -19,6 +19,7 @@ mod changing;
 mod deadlines;
 mod departing;
 mod diagnosing;
+mod formats;
 mod forming;
 mod judging;
 mod leaders;

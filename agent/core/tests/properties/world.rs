@@ -15,6 +15,7 @@ use relight_core::ids::{
 };
 use relight_core::ledger::document::{Decision, Document, Frozen, Step, WriteTag};
 use relight_core::ledger::electorate::Electorate;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::{Member, Role, Roster};
 use relight_core::ledger::settings::Settings;
 use relight_core::lineage::epoch::{EpochRecord, GivenUp, Lane};
@@ -71,6 +72,7 @@ pub fn document(size: u64) -> Document {
         role: if number == WITNESS { Role::Witness } else { Role::Data },
         acceptor: AcceptorId::from_number(number),
         config_is_ours: true,
+        understands: Format::NEWEST,
     };
     let numbers: Vec<u64> = (1..=size).chain([WITNESS]).collect();
     let voters = numbers.iter().map(|number| AcceptorId::from_number(*number)).collect();
@@ -79,6 +81,7 @@ pub fn document(size: u64) -> Document {
         name: "prod".parse().unwrap(),
         version: 1,
         written_by: WriteTag { node: node(1), number: 1 },
+        format: Format::NEWEST,
         roster: Roster {
             electorate: Electorate { version: 1, voters, outgoing: None },
             members: numbers.iter().map(|number| (node(*number), member(*number))).collect(),

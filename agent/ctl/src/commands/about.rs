@@ -29,6 +29,8 @@ struct AgentVersionDocument {
     version: String,
     commit: String,
     codec: u32,
+    /// The highest format that it understands.
+    format: u32,
 }
 
 /// Shows both versions; ours also when no agent answers, with the exit code that says so.
@@ -42,10 +44,14 @@ pub async fn version(session: &Session, args: &Reading) -> Result<Exit, Failure>
         version: it.version,
         commit: it.commit,
         codec: it.codec,
+        format: it.format,
     });
     let line = match &theirs {
         None => "unreachable".into(),
-        Some(it) => format!("{} (commit {}, codec {})", it.version, it.commit, it.codec),
+        Some(it) => {
+            let AgentVersionDocument { version, commit, format, .. } = it;
+            format!("{version} (commit {commit}, format {format})")
+        }
     };
     let doc = VersionDocument { schema: 1, agentctl: ours, agent: theirs };
     put(&document(args.output, &doc, || format!("agentctl  {ours}\nagent     {line}\n")))?;

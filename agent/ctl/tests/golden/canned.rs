@@ -24,6 +24,7 @@ pub fn node(name: &str, last: u8) -> pb::Node {
         writer: Some(last == 1),
         warnings: vec![],
         quarantined: None,
+        understands: Some(2),
     }
 }
 
@@ -88,6 +89,7 @@ pub fn healthy() -> pb::ClusterStatus {
             term: 12,
             paused: None,
             given_up: Vec::new(),
+            format: 2,
         }),
         verdict: Some(verdict(pb::VerdictState::Healthy, pb::Reason::None, detail)),
         decision: None,

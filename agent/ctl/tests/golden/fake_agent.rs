@@ -209,6 +209,7 @@ impl Agent for FakeAgent {
     }
 
     async fn get_version(&self, _: Request<pb::GetVersionRequest>) -> Answer<pb::Version> {
-        ok(pb::Version { version: "0.1.0".into(), commit: "abc1234".into(), codec: 1 })
+        let (version, commit) = ("0.1.0".into(), "abc1234".into());
+        ok(pb::Version { version, commit, codec: 4, format: 2 })
     }
 }

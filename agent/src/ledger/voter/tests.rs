@@ -247,7 +247,7 @@ fn what_other_acceptors_have_shown_outlives_the_process() {
 
 #[test]
 fn the_record_on_the_disk_keeps_its_format() {
-    // The shape: kind 3, version 3. What is in it is the core's; its golden bytes are its own.
+    // The shape: kind 3, version 3 for format 2. Golden bytes lie in `formats/golden/`.
     let dir = TempDir::new().unwrap();
     drop(Voter::create(&Store::open(dir.path()).unwrap(), founding()).unwrap());
     let bytes = fs::read(dir.path().join("acceptor.record")).unwrap();

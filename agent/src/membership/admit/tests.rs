@@ -34,6 +34,7 @@ fn call() -> JoinCall {
         relight_version: env!("CARGO_PKG_VERSION").into(),
         node_id: NodeId::from_number(4).to_string(),
         acceptor_id: AcceptorId::from_number(4).to_string(),
+        understands: u32::from(Format::NEWEST.0),
         ..JoinCall::default()
     }
 }

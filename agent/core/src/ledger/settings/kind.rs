@@ -105,6 +105,34 @@ impl Kind {
         }
     }
 
+    /// Its edges, or each of its words.
+    #[must_use]
+    pub fn examples(&self) -> Vec<Value> {
+        match *self {
+            Self::Number { least, greatest } => {
+                vec![Value::Number(least), Value::Number(greatest)]
+            }
+            Self::Duration { least, greatest, .. } => {
+                vec![Value::Duration(least), Value::Duration(greatest)]
+            }
+            Self::Text { longest } => {
+                vec![Value::Text(String::new()), Value::Text("x".repeat(longest))]
+            }
+            Self::Choice(words) => words.iter().map(|&word| Value::Choice(word)).collect(),
+            Self::ChoiceOrAddresses(words) => {
+                let address = Value::Address(IpAddr::from([192, 0, 2, 7]));
+                let words = words.iter().map(|&word| Value::Choice(word));
+                words.chain([Value::List(vec![address])]).collect()
+            }
+            Self::List { of, longest } => {
+                vec![
+                    Value::List(Vec::new()),
+                    Value::List(of.examples().into_iter().take(longest).collect()),
+                ]
+            }
+        }
+    }
+
     /// Reads a value; nothing when it is none of this kind, or out of its range.
     #[must_use]
     pub fn read(&self, text: &str) -> Option<Value> {

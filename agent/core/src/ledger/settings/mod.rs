@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use self::kind::{Kind, Value};
+use super::format::Format;
 
 /// Settings of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// How many Synced members open a formation to clients (R14).
     pub open_size: u32,
@@ -63,6 +64,8 @@ pub struct Key {
     pub kind: Kind,
     /// What has to follow before a change takes effect; empty where nothing has to.
     pub then: &'static str,
+    /// The first format that has a place for it.
+    pub since: Format,
     get: fn(&Settings) -> Value,
     put: fn(&mut Settings, &Value),
 }
@@ -78,6 +81,11 @@ impl Key {
     #[must_use]
     pub fn default_value(&self) -> Value {
         self.value(&Settings::default())
+    }
+
+    /// Puts its default in place of whatever was set.
+    pub(super) fn reset(&self, settings: &mut Settings) {
+        (self.put)(settings, &self.default_value());
     }
 
     /// The key of this name.
@@ -100,6 +108,7 @@ pub const KEYS: [Key; 5] = [
         help: "how many synced members open a new formation to clients",
         kind: Kind::Number { least: 1, greatest: 7 },
         then: "",
+        since: Format::ONE,
         get: |it| Value::Number(it.open_size),
         put: |it, value| put_number(&mut it.open_size, value),
     },
@@ -108,6 +117,7 @@ pub const KEYS: [Key; 5] = [
         help: "how long a common start of all members may take before one of them leads alone",
         kind: Kind::Duration { least: seconds(20), greatest: HOUR, bare_seconds: true },
         then: "",
+        since: Format::ONE,
         get: |it| Value::Duration(seconds(it.reform_deadline_s)),
         put: |it, value| put_seconds(&mut it.reform_deadline_s, value),
     },
@@ -116,6 +126,7 @@ pub const KEYS: [Key; 5] = [
         help: "how long running servers without quorum are left to find each other",
         kind: Kind::Duration { least: seconds(5), greatest: HOUR, bare_seconds: true },
         then: "",
+        since: Format::ONE,
         get: |it| Value::Duration(seconds(it.merge_grace_s)),
         put: |it, value| put_seconds(&mut it.merge_grace_s, value),
     },
@@ -128,11 +139,13 @@ pub const KEYS: [Key; 5] = [
             bare_seconds: false,
         },
         then: "",
+        since: Format::TWO,
         get: |it| Value::Duration(seconds(it.certificate_life_s)),
         put: |it, value| put_seconds(&mut it.certificate_life_s, value),
     },
     Key {
         name: "database.listen",
+        since: Format::TWO,
         help: "where servers listen for clients, each at those of a list that are its own",
         kind: Kind::ChoiceOrAddresses(&["unchanged", "all"]),
         then: "a server takes it at its next start: agentctl db restart NODE",
@@ -201,6 +214,16 @@ pub enum SettingError {
         /// Its default, as an example.
         example: Value,
     },
+    /// The format in force has no place for it.
+    #[error("`{key}` needs format {needed}, which not all agents of the cluster understand")]
+    NotYet {
+        /// The key.
+        key: &'static str,
+        /// The format that has a place for it.
+        needed: Format,
+        /// The members that do not understand that one, by name.
+        behind: Vec<String>,
+    },
 }
 
 impl SettingError {
@@ -213,6 +236,12 @@ impl SettingError {
                 format!("give {}, such as {example}; units are s, m, h and d", kind.accepts())
             }
             Self::WrongValue { kind, .. } => format!("give {}", kind.accepts()),
+            Self::NotYet { behind, .. } if behind.is_empty() => {
+                "all members understand it now: try again in a moment".to_owned()
+            }
+            Self::NotYet { behind, .. } => {
+                format!("upgrade relight on {}, then the same command", behind.join(", "))
+            }
         }
     }
 }

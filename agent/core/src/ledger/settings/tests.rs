@@ -1,32 +1,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::*;
 
-/// The least and the greatest value of each key, and for words each of them.
-fn edges(kind: Kind) -> Vec<String> {
-    match kind {
-        Kind::Number { least, greatest } => vec![least.to_string(), greatest.to_string()],
-        Kind::Duration { least, greatest, .. } => {
-            vec![Value::Duration(least).to_string(), Value::Duration(greatest).to_string()]
-        }
-        Kind::Text { longest } => vec![String::new(), "x".repeat(longest)],
-        Kind::Choice(words) => words.iter().map(|&word| word.to_owned()).collect(),
-        Kind::ChoiceOrAddresses(words) => {
-            let lists = ["192.0.2.7", "192.0.2.7,2001:db8::7"];
-            words.iter().copied().chain(lists).map(str::to_owned).collect()
-        }
-        Kind::List { of, .. } => edges(*of),
-    }
-}
-
 #[test]
 fn every_key_can_be_read_and_set_within_its_range() {
     for key in &KEYS {
         let mut settings = Settings::default();
         let default = settings.get(key.name).unwrap();
         assert_eq!(key.kind.read(&default.to_string()), Some(default), "{}", key.name);
-        for edge in edges(key.kind) {
-            settings.set(key.name, &edge).unwrap();
-            assert_eq!(settings.get(key.name).unwrap().to_string(), edge, "{}", key.name);
+        for edge in key.kind.examples() {
+            settings.set(key.name, &edge.to_string()).unwrap();
+            assert_eq!(settings.get(key.name), Some(edge), "{}", key.name);
         }
         for other in KEYS.iter().filter(|other| other.name != key.name) {
             assert_eq!(settings.get(other.name), Some(other.default_value()), "{}", other.name);

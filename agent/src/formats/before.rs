@@ -1,27 +1,31 @@
-//! The document as daemons of older formats wrote it, into the document of today.
+//! The document as daemons before format 1 wrote it, into the document of today.
 //!
-//! What a format could not say, nobody had said. Format 1 knew nothing of rows that a person gave
-//! up (R12), formats 1 and 2 nothing of the settings that came after them.
+//! They knew nothing of rows that a person gave up (R12): to them, nobody was. What they decided
+//! stays as it was, so nothing is lost in reading it. Nobody writes it any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use relight_core::evidence::frontier::View;
 use relight_core::ids::{ClusterId, ClusterName, Epoch, Formation, HistoryId, NodeId, Seqno, Term};
 use relight_core::ledger::document::{Decision, Document, Frozen, Pause, Step, WriteTag};
+use relight_core::ledger::electorate::Electorate;
+use relight_core::ledger::format::Format;
 use relight_core::ledger::roster::Roster;
-use relight_core::ledger::settings::Settings;
 use relight_core::ledger::token::{TokenId, TokenRecord};
 use relight_core::lineage::epoch::{EpochRecord, GivenUp, Lane};
 use serde::Deserialize;
 
-/// [`Document`] in format 1.
+use super::sections::{MemberOne, SettingsOne};
+
+/// [`Document`] in version 1 of the records.
 #[derive(Debug, Deserialize)]
 pub struct DocumentV1 {
     cluster: ClusterId,
     name: ClusterName,
     version: u64,
     written_by: WriteTag,
-    roster: Roster,
+    electorate: Electorate,
+    members: BTreeMap<NodeId, MemberOne>,
     term: Term,
     coordinator: Option<NodeId>,
     in_charge: bool,
@@ -31,38 +35,8 @@ pub struct DocumentV1 {
     decision: Option<DecisionV1>,
     reform_failed: Option<View>,
     pause: Option<Pause>,
-    settings: SettingsV1,
+    settings: SettingsOne,
     tokens: BTreeMap<TokenId, TokenRecord>,
-}
-
-/// [`Document`] in format 2.
-#[derive(Debug, Deserialize)]
-pub struct DocumentV2 {
-    cluster: ClusterId,
-    name: ClusterName,
-    version: u64,
-    written_by: WriteTag,
-    roster: Roster,
-    term: Term,
-    coordinator: Option<NodeId>,
-    in_charge: bool,
-    last_epoch: Epoch,
-    last_formation: Formation,
-    lineage: Vec<EpochRecord>,
-    decision: Option<Decision>,
-    reform_failed: Option<View>,
-    pause: Option<Pause>,
-    settings: SettingsV1,
-    tokens: BTreeMap<TokenId, TokenRecord>,
-    given_up: GivenUp,
-}
-
-/// [`Settings`] in formats 1 and 2.
-#[derive(Debug, Deserialize)]
-struct SettingsV1 {
-    open_size: u32,
-    reform_deadline_s: u32,
-    merge_grace_s: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -98,7 +72,11 @@ impl From<DocumentV1> for Document {
             name: old.name,
             version: old.version,
             written_by: old.written_by,
-            roster: old.roster,
+            format: Format::ONE,
+            roster: Roster {
+                electorate: old.electorate,
+                members: old.members.into_iter().map(|(node, it)| (node, it.into())).collect(),
+            },
             term: old.term,
             coordinator: old.coordinator,
             in_charge: old.in_charge,
@@ -112,37 +90,6 @@ impl From<DocumentV1> for Document {
             tokens: old.tokens,
             given_up: GivenUp::new(),
         }
-    }
-}
-
-impl From<DocumentV2> for Document {
-    fn from(old: DocumentV2) -> Self {
-        Self {
-            cluster: old.cluster,
-            name: old.name,
-            version: old.version,
-            written_by: old.written_by,
-            roster: old.roster,
-            term: old.term,
-            coordinator: old.coordinator,
-            in_charge: old.in_charge,
-            last_epoch: old.last_epoch,
-            last_formation: old.last_formation,
-            lineage: old.lineage,
-            decision: old.decision,
-            reform_failed: old.reform_failed,
-            pause: old.pause,
-            settings: old.settings.into(),
-            tokens: old.tokens,
-            given_up: old.given_up,
-        }
-    }
-}
-
-impl From<SettingsV1> for Settings {
-    fn from(old: SettingsV1) -> Self {
-        let SettingsV1 { open_size, reform_deadline_s, merge_grace_s } = old;
-        Self { open_size, reform_deadline_s, merge_grace_s, ..Self::default() }
     }
 }
 
@@ -179,6 +126,3 @@ impl From<EpochRecordV1> for EpochRecord {
         }
     }
 }
-
-#[cfg(test)]
-pub(crate) mod tests;
