@@ -1,6 +1,7 @@
 #!/bin/sh
-# Says before the demo begins what it does, what of it is done already, and how long the rest takes
-# on a machine with two cores (measured; a slow line adds to it).
+# Says before the demo begins what it does, what of it is done already, and about how long the rest
+# takes on a machine with two cores: the build by the processor time that it takes; a slow line adds
+# to it.
 #
 #   tests/demo-plan.sh PROGRAM        PROGRAM: the lab as cargo builds it
 set -eu
